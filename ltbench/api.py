@@ -1,0 +1,40 @@
+"""Methods, fusers and datasets by name, for use from Python."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ltbench.config_errors import Keys, check
+from ltbench.data.base import Dataset
+from ltbench.fuser import Fuser
+from ltbench.layers import Layer, merge
+from ltbench.manager import plugins
+from ltbench.method import Method
+
+
+def get_method(name: str, **config: Any) -> Method:
+    """The method of that name with these hyperparameters, as its ``Config`` has them.
+
+    Raises:
+        UsageError: unknown name or hyperparameter, or a value that is wrong.
+        PluginError: the name is ambiguous, or what provides it is broken.
+    """
+    cls: type[Method] = plugins().methods.load(name)
+    return cls(_checked(cls.Config, name, config, "get_method"))
+
+
+def get_fuser(name: str, num_classes: int, **config: Any) -> Fuser:
+    """The fuser of that name, unfitted, for posteriors over ``num_classes`` classes. Raises as :func:`get_method`."""
+    cls: type[Fuser] = plugins().fusers.load(name)
+    return cls(num_classes, _checked(cls.Config, name, config, "get_fuser"))
+
+
+def get_dataset(name: str, root: Path | str | None = None, **options: Any) -> Dataset:
+    """The dataset of that name; ``root`` is the folder of its images where it needs one. Raises as :func:`get_method`."""
+    cls: type[Dataset] = plugins().datasets.load(name)
+    return cls(_checked(cls.Options, name, options, "get_dataset"), Path(root) if root is not None else None)
+
+
+def _checked(model: type[BaseModel], name: str, values: dict[str, Any], caller: str) -> Any:
+    return check(Keys({(): model}, sections=[]), (), values, merge([Layer(f"{caller}('{name}')", values)]))

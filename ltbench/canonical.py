@@ -1,0 +1,47 @@
+"""One text for one value, so that equal values have equal hashes. No torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and without white space.
+
+    Takes what JSON takes, and tuples (as lists), paths (with forward slashes), enumerations (as their values) and numpy
+    scalars and arrays (as numbers and lists).
+
+    Raises:
+        TypeError: a value of another type, or a mapping key that is no string.
+        ValueError: NaN or an infinity, which JSON cannot hold.
+    """
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of the value's canonical JSON. Raises as :func:`canonical_json`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """The value in the types that JSON reads back. Raises TypeError for what :func:`canonical_json` does not take."""
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if value is None or isinstance(value, bool | str | int | float):
+        return value
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, Mapping):
+        if odd := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"a mapping key must be a string to be hashed, got {odd[0]!r}")
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    raise TypeError(f"{value!r} of type {type(value).__name__} has no canonical form")

@@ -1,0 +1,142 @@
+"""``ltbench leaderboard``: print, write or check the tables made from the records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from ltbench.results.record import Record
+    from ltbench.results.reported import ReportedRow
+
+EPILOG = """
+Examples:
+
+  ltbench leaderboard
+
+  ltbench leaderboard --results results --write
+
+  ltbench leaderboard --results results --check
+"""
+
+
+@click.command("leaderboard", epilog=EPILOG)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of records; LTBENCH_RESULTS, ./results or the cache by default.",
+)
+@click.option("-d", "--dataset", metavar="NAME", help="Only this dataset.")
+@click.option(
+    "--folds", metavar="RULE", help="Measure under this fold rule: paper, kang or oltr. By default each run's own."
+)
+@click.option("--write", is_flag=True, help="Write LEADERBOARD.md into each dataset's folder below the results.")
+@click.option("--check", is_flag=True, help="Fail when a LEADERBOARD.md is not what its records give.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+def command(
+    results: Path | None, dataset: str | None, folds: str | None, write: bool, check: bool, as_json: bool
+) -> None:
+    """Rank what was measured: mean and deviation over seeds, interval against the baseline.
+
+    Rows are ranked only with rows of the same data, fold rule, selection split and track. What papers report stands
+    apart.
+    """
+    from ltbench.errors import LtbenchError, UsageError
+    from ltbench.results.store import default_results_root
+
+    if sum([write, check, as_json]) > 1:
+        raise UsageError("--write, --check and --json exclude each other.")
+    if folds and (write or check):
+        raise UsageError(
+            "--folds shows another view; the committed page is always under each run's own rule. Leave it out."
+        )
+    root = default_results_root(results)
+    records, reported = _read(root, dataset)
+    if write or check:
+        pages = _pages(root, records, reported)
+        if write:
+            _write(pages)
+        elif stale := _stale(root, pages, dataset):
+            raise LtbenchError(stale)
+        else:
+            click.echo(f"up to date: {', '.join(map(str, pages))}")
+    else:
+        _show(records, reported, folds, as_json)
+
+
+def _read(root: Path, dataset: str | None) -> tuple[list[Record], list[ReportedRow]]:
+    from ltbench.results.store import load, load_reported, no_records
+
+    records = [record for record in load(root) if dataset in (None, record.dataset.name)]
+    reported = [row for row in load_reported(root) if dataset in (None, row.dataset)]
+    if not records and not reported:
+        raise no_records(root / dataset if dataset else root)
+    return records, reported
+
+
+def _pages(root: Path, records: list[Record], reported: list[ReportedRow]) -> dict[Path, str]:
+    from ltbench.report.leaderboard import boards
+    from ltbench.report.markdown import FILE_NAME, page
+
+    pages = {}
+    for dataset in sorted({record.dataset.name for record in records} | {row.dataset for row in reported}):
+        own = boards(record for record in records if record.dataset.name == dataset)
+        published = [row for row in reported if row.dataset == dataset]
+        pages[root / dataset / FILE_NAME] = page(dataset, own, published, root.resolve().name)
+    return pages
+
+
+def _write(pages: dict[Path, str]) -> None:
+    from ltbench.errors import DataError
+
+    for path, text in pages.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+        click.echo(f"wrote {path}")
+
+
+def _stale(root: Path, pages: dict[Path, str], dataset: str | None) -> str:
+    """What is wrong with the first page that is missing, differs or has no records any more; empty when none is."""
+    from ltbench.report.markdown import FILE_NAME, refresh_command
+
+    for path, text in pages.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            what = "is stale" if path.is_file() else "is missing"
+            return f"{path} {what}. Refresh it with '{refresh_command(str(root), path.parent.name)}'."
+    for path in sorted(root.glob(f"{dataset or '*'}/{FILE_NAME}")):
+        if path not in pages:
+            return f"{path} is stale: no record below {root} belongs to it. Delete it."
+    return ""
+
+
+def _show(records: list[Record], reported: list[ReportedRow], folds: str | None, as_json: bool) -> None:
+    from ltbench.report.leaderboard import boards
+    from ltbench.report.markdown import split_reported
+    from ltbench.report.table import rich_board, rich_reported
+
+    made = boards(records, folds)
+    kept, refused = split_reported(reported)
+    if as_json:
+        content = {
+            "boards": [asdict(board) for board in made],
+            "reported": [row.model_dump() for row in kept],
+            "refused": refused,
+        }
+        click.echo(json.dumps(content, default=lambda part: part.model_dump()))
+        return
+    from rich.console import Console
+
+    console = Console()
+    for board in made:
+        console.print(rich_board(board))
+    if kept:
+        console.print(rich_reported(kept))
+    for line in refused:
+        console.print(line, highlight=False)

@@ -1,0 +1,51 @@
+"""How the commands that answer something print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PIPED_WIDTH = 160
+"""Columns where standard output is no terminal, so that rows stay on one line for grep."""
+
+STATUS_STYLE = {"ok": "green", "conflict": "yellow", "disabled": "dim", "incompatible": "red", "broken": "bold red"}
+
+
+def print_json(value: Any) -> None:
+    """Indented JSON on standard output; what JSON has no type for as its text."""
+    print(json.dumps(value, indent=1, default=str))
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=PIPED_WIDTH if piped else None, highlight=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
+    """A table without vertical lines. The first column is what one types, and never broken."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for position, column in enumerate(columns):
+        made.add_column(column, style="cyan" if position == 0 else "", no_wrap=position == 0, overflow="fold")
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return made
+
+
+def status_text(status: str) -> Any:
+    """A plugin's status in its colour."""
+    from rich.text import Text
+
+    return Text(status, style=STATUS_STYLE[status])

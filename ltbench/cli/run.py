@@ -1,0 +1,135 @@
+"""``ltbench run``: train what is missing, fuse, evaluate, leave records."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from ltbench.engine.plan import Evaluation
+    from ltbench.recipes import Resolved
+    from ltbench.results.record import Record
+
+EPILOG = """
+Examples:
+
+  ltbench run --method experts --fuser joint
+
+  ltbench run --method experts --fuser joint --fuser kl --seeds 0,1,2 --results results
+
+  ltbench run --method baseline --backbone resnet18 --set baseline.optim.epochs=5 --dry-run
+"""
+
+
+@click.command("run", epilog=EPILOG)
+@click.option("-m", "--method", "methods", multiple=True, metavar="NAME", help="A method; several make one ensemble. See 'ltbench list methods'.")
+@click.option("-f", "--fuser", "fusers", multiple=True, metavar="NAME", help="A fuser; several are all evaluated on the same logits.")
+@click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise.")
+@click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images.")
+@click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
+@click.option("-c", "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file of settings, above the recipes.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, above everything: --set experts.reject_ratio=8.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random; 0 by default.")
+@click.option("--seeds", metavar="S,S,...", help="One run for each of these seeds: 0,1,2.")
+@click.option("--folds", metavar="RULE", help="Which classes are many-, medium- and few-shot: paper (default), kang or oltr.")
+@click.option("--num-processes", type=click.IntRange(min=1), default=1, show_default=True, help="Train with so many processes on this machine.")
+@click.option("--results", type=click.Path(path_type=Path, file_okay=False), help="Also write the records below this folder.")
+@click.option("--dry-run", is_flag=True, help="Show the plan: stages, which are cached, what would be trained and evaluated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    methods: tuple[str, ...],
+    fusers: tuple[str, ...],
+    dataset: str | None,
+    data_root: Path | None,
+    backbone: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    seeds: str | None,
+    folds: str | None,
+    num_processes: int,
+    results: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train the stages that are missing, fuse the members, evaluate on the test split, leave records.
+
+    Every choice (epochs, temperatures, fusion weights) is made on the validation split. Trained stages are kept and
+    reused: another fuser, or another method on the same baseline, trains nothing again.
+    """
+    if num_processes > 1:
+        from ltbench.cli.launch import launch
+
+        sys.exit(launch(num_processes))
+    from ltbench.recipes import resolve
+
+    chosen = parse_seeds(seeds) if seeds is not None else [seed]
+    plans = [
+        resolve(
+            methods=methods,
+            fusers=fusers,
+            dataset=dataset,
+            root=data_root,
+            backbone=backbone,
+            seed=one,
+            folds=folds,
+            config_file=config_file,
+            overrides=overrides,
+        )
+        for one in chosen
+    ]
+    execute_all(plans, results, dry_run=dry_run, as_json=as_json)
+
+
+def parse_seeds(text: str) -> list[int | None]:
+    """``0,1,2`` -> [0, 1, 2]. Raises UsageError for anything else."""
+    from ltbench.errors import UsageError
+
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [-1]
+    if min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise UsageError(f"--seeds {text}: expected distinct numbers from 0 up, separated by commas, e.g. 0,1,2.")
+    return list(numbers)
+
+
+def execute_all(plans: list[Resolved], results: Path | None, *, dry_run: bool, as_json: bool, train: bool = True) -> None:
+    """Run one plan after the other and print what came out. ``train=False`` refuses a plan whose stages are not all there."""
+    from ltbench.engine.plan import describe
+    from ltbench.engine.progress import Reporter
+    from ltbench.engine.run import Engine, missing
+    from ltbench.errors import DataError
+    from ltbench.report.run_table import print_plan, print_records
+
+    reporter = Reporter(quiet=as_json)
+    for note in plans[0].notes:
+        reporter.line(f"note: {note}")
+    done: list[list[tuple[Evaluation, Record]]] = []
+    described = []
+    for resolved in plans:
+        engine = Engine(resolved, reporter)
+        if not engine.compute.is_main:
+            reporter = Reporter(quiet=True)
+        if dry_run:
+            described.append(describe(engine.plan))
+            if not as_json and engine.compute.is_main:
+                print_plan(engine.plan, resolved.sources)
+            continue
+        if not train and (gone := missing(engine.plan)):
+            raise DataError(f"the stage of '{gone[0]}' is no longer in the cache, or its code has changed since; run 'ltbench run' again.")
+        records = engine.execute(results)
+        if not engine.compute.is_main:
+            continue
+        done.append(records)
+        described.append({**describe(engine.plan), "records": [json.loads(record.model_dump_json()) for _, record in records]})
+        if not as_json:
+            print_records([records], engine.plan, results)
+    if as_json and described:
+        click.echo(json.dumps(described if len(described) > 1 else described[0]))
+    elif len(done) > 1:
+        print_records(done, engine.plan, results)

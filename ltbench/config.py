@@ -1,0 +1,90 @@
+"""The settings of a run: what is trained and fused, on which data, and how. :mod:`ltbench.recipes` fills them in."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ltbench.data.augment import AugmentConfig
+from ltbench.data.folds import fold_rule
+from ltbench.errors import UsageError
+
+
+class DatasetConfig(BaseModel):
+    """Which dataset. Its name alone may stand for the whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="glyphs-lt", description="as in 'ltbench list datasets'")
+    root: Path | None = Field(default=None, description="folder of its images, where it needs one")
+    options: dict[str, Any] = Field(default={}, description="the dataset's own options, as in 'ltbench show NAME'")
+
+
+class BackboneConfig(BaseModel):
+    """Which timm model, and where its weights come from (nowhere, by default). Its name may stand for the whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="resnet10", description="a timm model")
+    pretrained: bool = Field(default=False, description="start from timm's weights for it (downloaded)")
+    checkpoint: Path | None = Field(default=None, description="start from the weights in this local file")
+    projection: int | None = Field(
+        default=None,
+        ge=1,
+        description="width of a fully connected layer + ReLU between the pooled features and the head, as in OLTR",
+    )
+    kwargs: dict[str, Any] = Field(default={}, description="passed on to timm.create_model")
+
+
+class ComputeConfig(BaseModel):
+    """How it is computed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="of training and inference; auto: bf16 where the hardware does it natively, else fp32",
+    )
+    channels_last: bool = Field(default=True, description="memory layout of convolutional backbones")
+    eval_batch_size: int = Field(default=512, ge=1, description="images a step without gradients")
+    workers: int = Field(default=0, ge=0, description="processes that read images; 0: the main one")
+    gradient_accumulation: int = Field(default=1, ge=1, description="parts into which a batch is cut to save memory")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: the fastest there is")
+
+
+class RunConfig(BaseModel):
+    """A run. In TOML and in ``--set`` the sections of ``settings`` are top-level tables beside the other fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    methods: tuple[str, ...] = Field(min_length=1, description="methods whose members are fused together")
+    fusers: tuple[str, ...] = Field(default=(), description="each is evaluated on the same logits")
+    seed: int = Field(default=0, ge=0, description="of everything random")
+    folds: str = Field(default="paper", description="fold rule: which classes are many-, medium- and few-shot")
+    dataset: DatasetConfig = Field(default_factory=DatasetConfig)
+    backbone: BackboneConfig = Field(default_factory=BackboneConfig)
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    compute: ComputeConfig = Field(default_factory=ComputeConfig)
+    settings: dict[str, dict[str, Any]] = Field(default={}, description="method or fuser -> its hyperparameters")
+
+    @field_validator("dataset", "backbone", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("methods", "fusers")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated:
+            raise ValueError(f"'{repeated}' is named twice")
+        return names
+
+    @field_validator("folds")
+    @classmethod
+    def _known_rule(cls, name: str) -> str:
+        try:
+            fold_rule(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        return name

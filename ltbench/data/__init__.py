@@ -1,0 +1,20 @@
+"""Datasets, fold rules, samplers and augmentation. Names are imported on first use: listing datasets needs no torch."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "base": ("SPLITS", "Batch", "Dataset", "Split", "TensorSplit"),
+    "folds": ("FOLDS", "FOLD_RULES", "FoldRule", "fold_rule"),
+    "samplers": ("ClassAwareSampler", "ClassBalancedSampler", "EpochSampler", "InstanceSampler", "SubsetSampler"),
+    "augment": ("AugmentConfig", "Augment"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(f"ltbench.data.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'ltbench.data' has no attribute '{name}'")

@@ -1,0 +1,108 @@
+"""What a dataset is: three splits of whole uint8 batches, class names, training counts, a fingerprint."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+SPLITS = ("train", "val", "test")
+
+
+class Batch(NamedTuple):
+    """Samples as they travel to the device; augmentation and normalisation happen there.
+
+    Attributes:
+        images: uint8[B, C, H, W].
+        labels: int64[B], dataset class ids.
+        indices: int64[B], positions in the split.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+@runtime_checkable
+class Split(Protocol):
+    """A map-style dataset that answers a list of indices with a whole :class:`Batch`."""
+
+    labels: Tensor
+    """int64[N]"""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Batch: ...
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch: ...
+
+
+class TensorSplit:
+    """A split held in memory: images uint8[N, C, H, W], labels int64[N]."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels):
+            raise ValueError(f"expected uint8[N, C, H, W] images and N labels, got {images.dtype}{tuple(images.shape)}, {len(labels)}")
+        self.images = images
+        self.labels = labels.to(torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return Batch(self.images[chosen], self.labels[chosen], chosen)
+
+
+class Dataset(ABC):
+    """A long-tailed dataset. ``options`` are its parameters, ``root`` the folder of its images where it needs one.
+
+    Subclasses set ``Options`` (a pydantic model with described fields) and provide the three splits, the class names and
+    the fingerprint. ``image_shape`` is what a split's batches hold, (channels, height, width); ``mean`` and ``std`` are per
+    channel, in units of 0..1, and are used for normalisation unless pretrained weights bring their own.
+    """
+
+    class Options(BaseModel):
+        """No options."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.25,)
+
+    def __init__(self, options: BaseModel | None = None, root: Path | None = None) -> None:
+        self.options = options if options is not None else self.Options()
+        self.root = root
+
+    @property
+    @abstractmethod
+    def class_names(self) -> list[str]:
+        """C names; the position is the class id."""
+
+    @abstractmethod
+    def split(self, name: str) -> Split:
+        """``train``, ``val`` or ``test``. Loads what it needs on first use and keeps it."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the content that decides results: images or the lists that name them, labels, options."""
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @cached_property
+    def train_counts(self) -> np.ndarray:
+        """Training images of each class: int64[C]."""
+        return np.bincount(self.split("train").labels.numpy(), minlength=self.num_classes).astype(np.int64)

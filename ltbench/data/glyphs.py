@@ -1,0 +1,173 @@
+"""glyphs-lt, the embedded dataset: confusable letters, drawn from the fonts that matplotlib ships; no download."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from filelock import FileLock
+from pydantic import BaseModel, Field, model_validator
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ltbench.cache import cache_dir
+from ltbench.canonical import digest
+from ltbench.data import glyph_drawing, glyph_letters
+from ltbench.data.base import SPLITS, Dataset, TensorSplit
+from ltbench.data.glyph_drawing import FACES, TYPEFACES, GlyphRenderer
+from ltbench.data.glyph_letters import LETTERS
+from ltbench.files import save_beside, unwritable
+
+_DRAWN_BY = (glyph_drawing, glyph_letters)
+"""Modules that decide what is drawn: another version of them does not find this one's images in the cache."""
+
+
+class GlyphsOptions(Dataset.Options):
+    """What is drawn. The defaults are the benchmark; other values serve tests and other class-count profiles."""
+
+    num_classes: int = Field(
+        default=100,
+        ge=2,
+        le=len(LETTERS) * len(TYPEFACES),
+        description=f"Up to {len(LETTERS)} a class is a letter, then a letter in one of {len(TYPEFACES)} typefaces.",
+    )
+    max_count: int = Field(default=500, ge=1, description="Training images of the most frequent class.")
+    min_count: int = Field(default=5, ge=1, description="Training images of the rarest class.")
+    train_counts: tuple[int, ...] | None = Field(
+        default=None, description="Training images of each class, in place of num_classes, max_count and min_count."
+    )
+    val_per_class: int = Field(default=20, ge=1, description="Validation images of each class.")
+    test_per_class: int = Field(default=50, ge=1, description="Test images of each class.")
+    size: int = Field(default=28, ge=8, description="Side of the images in pixels.")
+    channels: Literal[1, 3] = Field(default=1, description="1: greyscale; 3: the same grey in three channels.")
+    seed: int = Field(default=0, ge=0, description="Decides the images and which letter has which rank; not the seed of a run.")
+    difficulty: float = Field(default=1.0, ge=0, le=1.25, description="Scales the range of every distortion; 0: none.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_classes(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("train_counts"), list | tuple):
+            return values
+        return {"num_classes": len(values["train_counts"]), **values}
+
+    @model_validator(mode="after")
+    def _check(self) -> "GlyphsOptions":
+        if self.train_counts is None:
+            if self.min_count > self.max_count:
+                raise ValueError(f"min_count {self.min_count} is above max_count {self.max_count}")
+        elif len(self.train_counts) != self.num_classes:
+            raise ValueError(f"num_classes {self.num_classes}, but train_counts has {len(self.train_counts)} entries")
+        elif min(self.train_counts) < 1:
+            raise ValueError("train_counts: every class needs at least 1 image")
+        return self
+
+    def counts(self) -> np.ndarray:
+        """Training images of each class, int64[C]: as given, or falling exponentially (Cao et al. 2019), rounded."""
+        if self.train_counts is not None:
+            return np.array(self.train_counts, dtype=np.int64)
+        rank = np.arange(self.num_classes) / (self.num_classes - 1)
+        return np.round(self.max_count * (self.min_count / self.max_count) ** rank).astype(np.int64)
+
+
+class GlyphsLT(Dataset):
+    """Letters of many faces, distorted and noisy; the class id is the frequency rank.
+
+    Images are drawn when first needed and kept in the cache folder. They are the same for the same options on one
+    machine; another build of FreeType may rasterise a letter differently, which the fingerprint shows.
+    """
+
+    Options = GlyphsOptions
+    options: GlyphsOptions
+
+    name = "glyphs-lt"
+    mean = (0.5,)
+    std = (0.257,)
+
+    def __init__(self, options: BaseModel | None = None, root: Path | None = None) -> None:
+        super().__init__(options, root)
+        self.image_shape = (self.options.channels, self.options.size, self.options.size)
+        self._num_letters = self.options.num_classes
+        self._typefaces: list[str] = []
+        if self._num_letters > len(LETTERS):
+            self._typefaces = list(TYPEFACES)
+            self._num_letters = -(-self.options.num_classes // len(TYPEFACES))
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Letters (``ä``); letters and typefaces (``ä Serif``) where there are more classes than letters."""
+        letters, typefaces = self._looks
+        if not self._typefaces:
+            return [LETTERS[letter] for letter in letters]
+        return [f"{LETTERS[letter]} {self._typefaces[face]}" for letter, face in zip(letters, typefaces, strict=True)]
+
+    @property
+    def fingerprint(self) -> str:
+        return self._content[1]
+
+    def split(self, name: str) -> TensorSplit:
+        tensors = self._content[0]
+        images = tensors[f"{name}.images"].expand(-1, self.options.channels, -1, -1)
+        return TensorSplit(images, tensors[f"{name}.labels"])
+
+    @cached_property
+    def _looks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Letter and typeface of each class, int64[C] each: permuted by the seed, so that families span the folds."""
+        order = np.random.default_rng([self.options.seed, 0]).permutation(self.options.num_classes)
+        return order % self._num_letters, order // self._num_letters
+
+    @cached_property
+    def _content(self) -> tuple[dict[str, Tensor], str]:
+        """The tensors of all splits and the fingerprint, from the cache or drawn into it by one process alone."""
+        drawn_by = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in _DRAWN_BY]
+        key = digest({"options": self.options.model_dump(), "drawn_by": drawn_by})
+        path = cache_dir() / "datasets" / f"{self.name}-{key[:20]}.safetensors"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                return self._cached(path) or self._drawn_into(path)
+        except PermissionError as error:
+            raise unwritable(path, error) from error
+
+    def _cached(self, path: Path) -> tuple[dict[str, Tensor], str] | None:
+        """What the file holds; None where there is none, or a damaged one (with a warning)."""
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+                fingerprint = (file.metadata() or {}).get("fingerprint")
+        except SafetensorError:
+            tensors, fingerprint = {}, None
+        if fingerprint is None or fingerprint != self._fingerprint_of(tensors):
+            print(f"ltbench: {path} is damaged; drawing {self.name} again.", file=sys.stderr)
+            return None
+        return tensors, fingerprint
+
+    def _drawn_into(self, path: Path) -> tuple[dict[str, Tensor], str]:
+        options, (letters, typefaces) = self.options, self._looks
+        renderer = GlyphRenderer(LETTERS[: self._num_letters], options.size, options.difficulty)
+        faces_each = len(FACES) // len(self._typefaces or [""])
+        counts: tuple[Any, ...] = (options.counts(), options.val_per_class, options.test_per_class)
+        tensors = {}
+        for stream, (split, each) in enumerate(zip(SPLITS, counts, strict=True), start=1):
+            rng = np.random.default_rng([options.seed, stream])
+            labels = np.repeat(np.arange(options.num_classes), each)
+            faces = typefaces[labels] * faces_each + rng.integers(faces_each, size=len(labels))
+            tensors[f"{split}.images"] = renderer.draw(letters[labels], faces, rng)
+            tensors[f"{split}.labels"] = torch.from_numpy(labels)
+        fingerprint = self._fingerprint_of(tensors)
+        save_beside(tensors, path, {"fingerprint": fingerprint})
+        return tensors, fingerprint
+
+    def _fingerprint_of(self, tensors: Mapping[str, Tensor]) -> str:
+        """sha256 over class names, image shape, and the bytes of images and labels."""
+        total = hashlib.sha256(json.dumps([self.class_names, self.image_shape]).encode())
+        for key in sorted(tensors):
+            total.update(key.encode())
+            total.update(tensors[key].numpy().data)
+        return total.hexdigest()

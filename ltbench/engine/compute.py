@@ -1,0 +1,91 @@
+"""Device, precision and processes: a thin layer on accelerate that the rest of the engine asks."""
+
+from datetime import timedelta
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DataLoaderConfiguration, InitProcessGroupKwargs, broadcast_object_list
+from torch import Tensor, nn
+
+from ltbench.config import ComputeConfig
+from ltbench.errors import UsageError
+
+_WAIT = timedelta(days=7)
+"""How long the other processes wait while one trains a stage that all of them need."""
+
+
+def native_bf16(device_type: str) -> bool:
+    """Whether the hardware multiplies bfloat16 itself (emulation is slower than float32)."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device_type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def resolve_device(wanted: str) -> str:
+    """``cpu``, ``cuda`` or ``mps``. Raises UsageError for a device that is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[wanted]:
+        raise UsageError(f"compute.device = '{wanted}': this machine has none that torch can use; use 'auto' or 'cpu'.")
+    return wanted
+
+
+class Compute:
+    """The accelerator of a run.
+
+    Attributes:
+        accelerator: accelerate's own object.
+        precision: ``fp32``, ``bf16`` or ``fp16``, resolved.
+        device: where tensors go.
+    """
+
+    def __init__(self, config: ComputeConfig) -> None:
+        kind = resolve_device(config.device)
+        self.config = config
+        self.precision = config.precision if config.precision != "auto" else ("bf16" if native_bf16(kind) else "fp32")
+        if self.precision == "fp16" and kind == "cpu":
+            raise UsageError("compute.precision = 'fp16' needs an accelerator; on a CPU use 'fp32', 'bf16' or 'auto'.")
+        AcceleratorState._reset_state(reset_partial_state=False)  # a second run in one process may want another precision
+        self.accelerator = Accelerator(
+            cpu=kind == "cpu",
+            mixed_precision="no" if self.precision == "fp32" else self.precision,
+            dataloader_config=DataLoaderConfiguration(split_batches=True, even_batches=True),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
+        )
+        self.device = self.accelerator.device
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def rank(self) -> int:
+        return int(self.accelerator.process_index)
+
+    @property
+    def world(self) -> int:
+        return int(self.accelerator.num_processes)
+
+    def wait(self) -> None:
+        self.accelerator.wait_for_everyone()
+
+    def agree(self, flag: bool) -> bool:
+        """The main process's ``flag``, on every process: what is in the cache may change while they look."""
+        return bool(broadcast_object_list([flag])[0]) if self.world > 1 else flag
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """Move a module to the device, convolutions in channels_last where the configuration says so."""
+        return module.to(self.device, memory_format=torch.channels_last) if self.config.channels_last else module.to(self.device)
+
+    def images(self, images: Tensor) -> Tensor:
+        """Images on the device, in the layout of the modules."""
+        images = images.to(self.device, non_blocking=True)
+        return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images
+
+    def autocast(self) -> Any:
+        return self.accelerator.autocast()

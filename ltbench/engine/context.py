@@ -1,0 +1,165 @@
+"""What a method sees while it is built and trained. No test split can be reached from here."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from ltbench.backbones import Backbone, create_backbone
+from ltbench.config import BackboneConfig
+from ltbench.data.augment import Augment
+from ltbench.data.base import Split
+from ltbench.data.samplers import EpochSampler
+from ltbench.engine.compute import Compute
+from ltbench.engine.fitting import Fitting
+from ltbench.engine.inference import FeatureStore
+from ltbench.engine.progress import Reporter
+from ltbench.engine.seeding import global_stream, stream
+from ltbench.errors import LtbenchError
+from ltbench.method import Classes, Loss, Member, Method, TrainingResult, Validation
+from ltbench.optim import OptimConfig
+
+
+@dataclass
+class Workbench:
+    """What all stages of a run share."""
+
+    train: Split
+    val: Split
+    classes: Classes
+    image_shape: tuple[int, int, int]
+    backbone: BackboneConfig
+    augment: Augment
+    compute: Compute
+    features: FeatureStore
+    seed: int
+    reporter: Reporter
+    after_epoch: Callable[[str, int, dict[str, Any]], None]
+    _pretrained: Backbone | None = field(default=None, init=False)
+
+    def new_backbone(self, method: str) -> Backbone:
+        """Initial weights from the method's own stream, or a copy of the pretrained ones, which are read once."""
+        if self._pretrained is not None:
+            return deepcopy(self._pretrained)
+        with global_stream(self.seed, method, "backbone"):
+            made = create_backbone(
+                self.backbone.name,
+                image_shape=self.image_shape,
+                pretrained=self.backbone.pretrained,
+                checkpoint=self.backbone.checkpoint,
+                projection=self.backbone.projection,
+                kwargs=self.backbone.kwargs,
+            )
+        if self.backbone.pretrained or self.backbone.checkpoint is not None:
+            self._pretrained = made
+            return deepcopy(made)
+        return made
+
+
+class StageContext:
+    """The :class:`ltbench.method.MethodContext` of one stage.
+
+    Args:
+        name: of the method.
+        workbench: shared by all stages.
+        folder: of the stage in the making; None for one that is only rebuilt.
+        required: method name -> how to get its trained members.
+    """
+
+    def __init__(self, name: str, workbench: Workbench, folder: Path | None, required: Mapping[str, Callable[[], list[Member]]]) -> None:
+        self.name = name
+        self.train, self.val, self.classes = workbench.train, workbench.val, workbench.classes
+        self._workbench = workbench
+        self._folder = folder
+        self._required = required
+
+    def new_backbone(self) -> Backbone:
+        return self._workbench.new_backbone(self.name)
+
+    def stage(self, method: str) -> list[Member]:
+        if method not in self._required:
+            known = ", ".join(self._required) or "none"
+            raise LtbenchError(f"method '{self.name}' asks for the stage of '{method}' but its spec requires {known}: add it to requires=(...).")
+        return self._required[method]()
+
+    def generator(self, name: str) -> torch.Generator:
+        return stream(self._workbench.seed, self.name, name)
+
+    def log(self, **metrics: Any) -> None:
+        if self._folder is not None and self._workbench.compute.is_main:
+            with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(metrics) + "\n")
+
+    def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
+        data = {"train": self.train, "val": self.val}[split]
+        return torch.stack([self._workbench.features.get(backbone, split, data, view) for view in range(views)])
+
+    def train_classifier(
+        self,
+        member: Member,
+        *,
+        optim: OptimConfig,
+        sampler: EpochSampler | None = None,
+        loss: Loss | None = None,
+        target_of: Tensor | None = None,
+        validation: Validation | None = None,
+        learnable_blocks: int | None = None,
+        features: Tensor | None = None,
+        parameter_groups: Sequence[Mapping[str, Any]] | None = None,
+        label: str | None = None,
+    ) -> TrainingResult:
+        assert self._folder is not None, "a stage that is only rebuilt is not trained"
+        fitting = Fitting(
+            workbench=self._workbench,
+            stage=self.name,
+            folder=self._folder,
+            member=member,
+            label=label or member.name,
+            optim=optim,
+            sampler=sampler,
+            loss=loss or F.cross_entropy,
+            target_of=target_of,
+            validation=validation,
+            learnable_blocks=learnable_blocks,
+            features=features,
+            parameter_groups=parameter_groups,
+        )
+        result = fitting.run()
+        for epoch, metrics in enumerate(result.history, 1):
+            self.log(member=fitting.label, epoch=epoch, **metrics)
+        return result
+
+
+def rebuild(method: Method, context: StageContext, weights: Path) -> list[Member]:
+    """Members with the weights of a trained stage, in eval mode."""
+    members = build(method, context)
+    stored = load_file(weights)
+    for member in members:
+        prefix = f"{member.name}."
+        member.module.load_state_dict({key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)})
+        member.module.eval()
+    return members
+
+
+def build(method: Method, context: StageContext) -> list[Member]:
+    """The method's untrained members. Raises LtbenchError for names or class ids that cannot be right."""
+    with global_stream(context._workbench.seed, context.name, "build"):
+        members = method.build(context)
+    names = [member.name for member in members]
+    if not members or len(set(names)) < len(names):
+        raise LtbenchError(f"method '{context.name}' built members {names}: at least one, each with a name of its own, is needed.")
+    for member in members:
+        context._workbench.compute.place(member.module)
+    return members
+
+
+def weights_of(members: Sequence[Member]) -> dict[str, Tensor]:
+    """Weights of all members as they are stored: ``<member>.backbone...`` and ``<member>.head...``."""
+    return {f"{member.name}.{key}": value for member in members for key, value in member.module.state_dict().items()}

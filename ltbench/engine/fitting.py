@@ -1,0 +1,133 @@
+"""One call of ``train_classifier``: turns a member, a sampler and settings into a task for the training loop."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ltbench.data.samplers import EpochSampler, SubsetSampler
+from ltbench.engine.checkpoint import Checkpoint
+from ltbench.engine.inference import apply_head, run_over
+from ltbench.engine.loading import EpochBatches, training_loader
+from ltbench.engine.seeding import global_stream, seed_globals, stream, stream_seed
+from ltbench.engine.training import Task, Trainee, train
+from ltbench.errors import DataError
+from ltbench.method import Loss, Member, TrainingResult, Validation
+from ltbench.optim import OptimConfig
+
+if TYPE_CHECKING:
+    from ltbench.engine.context import Workbench
+
+
+@dataclass
+class Fitting:
+    """Arguments as in :meth:`ltbench.method.MethodContext.train_classifier`."""
+
+    workbench: "Workbench"
+    stage: str
+    folder: Path
+    member: Member
+    label: str
+    optim: OptimConfig
+    sampler: EpochSampler | None
+    loss: Loss
+    target_of: Tensor | None
+    validation: Validation | None
+    learnable_blocks: int | None
+    features: Tensor | None
+    parameter_groups: Sequence[Mapping[str, Any]] | None
+
+    def run(self) -> TrainingResult:
+        bench, member = self.workbench, self.member
+        with global_stream(bench.seed, self.stage, self.label):
+            return self._run(member) if self.optim.epochs else TrainingResult(0, self._validate(), [])
+
+    def _run(self, member: Member) -> TrainingResult:
+        bench = self.workbench
+        below_head = None if self.learnable_blocks is None else self.learnable_blocks - 1
+        member.backbone.set_learnable(0 if self.features is not None else below_head)
+        trainee = Trainee(None if self.features is not None else member.backbone, member.head)
+        sampler = self.sampler or SubsetSampler(self._own_samples(bench.train.labels))
+        batches = EpochBatches(sampler, self.optim.batch_size, bench.compute, bench.seed, self.stage, self.label)
+        steps = len(batches)
+        optim = self.optim.model_copy(update={"epochs": self.optim.planned_epochs(len(sampler))})
+        task = Task(
+            trainee=trainee,
+            optim=optim,
+            batches=self._feature_batches(batches) if self.features is not None else self._image_batches(batches),
+            steps_per_epoch=steps,
+            loss=self.loss,
+            validate=self._validate,
+            before_epoch=lambda epoch: seed_globals(stream_seed(bench.seed, self.stage, self.label, "epoch", epoch, bench.compute.rank)),
+            after_epoch=lambda epoch, metrics: bench.after_epoch(f"{self.stage}/{self.label}", epoch, metrics),
+            parameter_groups=self.parameter_groups,
+        )
+        checkpoint = Checkpoint(self.folder / "checkpoint", self.label)
+        with bench.reporter.training(f"{self.stage} {self.label}", optim.epochs, steps) as bar:
+            return train(task, bench.compute, checkpoint, bar)
+
+    @cached_property
+    def _targets(self) -> Tensor:
+        """int64[C]: dataset class -> target among the logits."""
+        if self.target_of is not None:
+            return self.target_of.to(self.workbench.compute.device)
+        member, count = self.member, len(self.workbench.classes)
+        outside = len(member.classes) if member.outside == "reject" else -1
+        targets = torch.full((count,), outside, dtype=torch.int64)
+        targets[member.classes] = torch.arange(len(member.classes))
+        return targets.to(self.workbench.compute.device)
+
+    def _own_samples(self, labels: Tensor) -> Tensor:
+        """Positions of the samples whose class the member covers."""
+        return torch.isin(labels, self.member.classes).nonzero().flatten()
+
+    def _image_batches(self, batches: EpochBatches) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
+        bench, compute = self.workbench, self.workbench.compute
+        loader = training_loader(bench.train, batches, compute)
+
+        def of_epoch(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            batches.epoch = epoch
+            generator = stream(bench.seed, self.stage, self.label, "augment", epoch, compute.rank)
+            for batch in loader:
+                images = bench.augment.train(compute.images(batch.images), generator)
+                yield compute.images(images), self._targets[batch.labels.to(compute.device)]
+
+        return of_epoch
+
+    def _feature_batches(self, batches: EpochBatches) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
+        bench, compute, features = self.workbench, self.workbench.compute, self.features
+        assert features is not None
+        views, labels = len(features), bench.train.labels
+
+        def of_epoch(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            batches.epoch = epoch
+            generator = stream(bench.seed, self.stage, self.label, "views", epoch, compute.rank)
+            for positions in batches:
+                chosen = torch.as_tensor(positions)
+                view = torch.randint(views, (len(chosen),), generator=generator)
+                yield features[view, chosen].to(compute.device), self._targets[labels[chosen].to(compute.device)]
+
+        return of_epoch
+
+    @cached_property
+    def _validation(self) -> Validation:
+        if self.validation is not None:
+            return self.validation
+        labels = self.workbench.val.labels
+        indices = self._own_samples(labels)
+        return Validation(indices, self._targets.cpu()[labels[indices]])
+
+    def _validate(self) -> float:
+        bench, validation = self.workbench, self._validation
+        if not len(validation.indices):
+            raise DataError(f"{self.stage} {self.label}: the validation split holds no sample to select the epoch on.")
+        if self.features is not None:
+            features = bench.features.get(self.member.backbone, "val", bench.val)[validation.indices]
+            logits = apply_head(self.member.head, features, bench.compute)
+        else:
+            logits = run_over(self.member.module, bench.val, bench.compute, bench.augment.plain, validation.indices)
+        return 100.0 * int((logits.argmax(dim=1) == validation.targets).sum()) / len(validation.targets)

@@ -1,0 +1,145 @@
+"""What a run will do: which stages it needs, which of them are cached, which posteriors are evaluated."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from ltbench.canonical import digest
+from ltbench.config import RunConfig
+from ltbench.data.base import Dataset
+from ltbench.data.folds import fold_rule
+from ltbench.engine.stages import Stage, make_stage
+from ltbench.errors import UsageError
+from ltbench.manager import plugins
+from ltbench.recipes import Resolved
+
+Role = Literal["run", "reference", "control"]
+
+NO_FUSER = "none"
+"""Fuser of a method with one member over all classes, taken as it is."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One posterior to measure, one record.
+
+    Attributes:
+        methods: whose members are fused.
+        fuser: its name, or ``none``.
+        role: ``run``: asked for; ``reference``: a method that others start from, alone; ``control``: that method, calibrated.
+    """
+
+    methods: tuple[str, ...]
+    fuser: str
+    role: Role
+
+    @property
+    def label(self) -> str:
+        return "+".join(self.methods) + ("" if self.fuser == NO_FUSER else f" / {self.fuser}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A planned run; what hooks are given.
+
+    Attributes:
+        name: readable and unique for its settings and seed; the folder below ``<cache>/runs``.
+        config: complete settings.
+        stages: in the order of training.
+        evaluations: in the order of the table.
+        folder: where ``run.json`` and the records go.
+    """
+
+    name: str
+    config: RunConfig
+    stages: list[Stage]
+    evaluations: list[Evaluation]
+    folder: Path
+
+
+def make_plan(resolved: Resolved, dataset: Dataset, precision: str, root: Path) -> Run:
+    """Plan a run below the cache folder ``root``. Raises UsageError for a request that leaves nothing to evaluate."""
+    config = resolved.config
+    stages: dict[str, Stage] = {}
+    for name in resolved.order:
+        found = plugins().methods.get(name)
+        inputs = {
+            **_shared_inputs(config, dataset, precision),
+            "config": _with_contents(resolved.method_configs[name]),
+            "plugin": {"distribution": found.plugin.distribution, "version": found.plugin.version},
+        }
+        requires = [stages[required] for required in found.spec.requires]
+        stages[name] = make_stage(root, plugins().methods.load(name), name, inputs, requires)
+    slug = "+".join(config.methods).replace(":", ".")
+    name = f"{config.dataset.name}-{slug}-s{config.seed}-{resolved.hash[:8]}"
+    return Run(name, config, list(stages.values()), evaluations_of(resolved), root / "runs" / name)
+
+
+def evaluations_of(resolved: Resolved) -> list[Evaluation]:
+    """References and controls first, then every fuser asked for."""
+    required = [name for name in resolved.order if name in _required_by_some_method()]
+    controls = [name for name in plugins().fusers.names() if plugins().fusers.get(name).spec.control]
+    wanted = [Evaluation((name,), NO_FUSER, "reference") for name in required]
+    wanted += [Evaluation((name,), fuser, "control") for name in required for fuser in controls]
+    wanted += [Evaluation(resolved.config.methods, fuser, "run") for fuser in resolved.config.fusers or (NO_FUSER,)]
+    first: dict[tuple[tuple[str, ...], str], Evaluation] = {}
+    for evaluation in wanted:
+        first.setdefault((evaluation.methods, evaluation.fuser), evaluation)
+    return list(first.values())
+
+
+def closure(methods: tuple[str, ...]) -> list[str]:
+    """The methods and all that they require, required ones first."""
+    order: list[str] = []
+    for name in methods:
+        order += [*closure(plugins().methods.get(name).spec.requires), name]
+    return list(dict.fromkeys(order))
+
+
+def _required_by_some_method() -> set[str]:
+    registry = plugins().methods
+    return {required for name in registry.names() for required in registry.get(name).spec.requires}
+
+
+def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[str, Any]:
+    folds = fold_rule(config.folds).assign(dataset.train_counts)
+    return {
+        "dataset": {"name": config.dataset.name, "fingerprint": dataset.fingerprint},
+        "folds": digest(folds.tolist()),
+        "backbone": _with_contents(config.backbone),
+        "augment": config.augment.model_dump(mode="json"),
+        "precision": precision,
+        "seed": config.seed,
+    }
+
+
+def _with_contents(settings: BaseModel) -> dict[str, Any]:
+    """The settings as plain values; a file stands as the hash of what is in it, so that a changed file is another stage."""
+    values = settings.model_dump(mode="json")
+    for key in type(settings).model_fields:
+        value = getattr(settings, key)
+        if isinstance(value, Path):
+            values[key] = _file_hash(value, key)
+    return values
+
+
+def _file_hash(path: Path, key: str) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{key} = {path}: {error.strerror}.") from error
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """The plan as plain values, for ``--dry-run --json``."""
+    return {
+        "run": run.name,
+        "folder": str(run.folder),
+        "stages": [{"method": s.method, "key": s.key, "cached": s.done, "folder": str(s.folder)} for s in run.stages],
+        "evaluations": [{"methods": list(e.methods), "fuser": e.fuser, "role": e.role} for e in run.evaluations],
+        "config": run.config.model_dump(mode="json"),
+    }

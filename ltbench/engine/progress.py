@@ -1,0 +1,88 @@
+"""What a user sees while a run works: bars on a terminal, one line for each finished training elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN = 0.25
+"""Least time between two updates of the loss: reading it waits for the device."""
+
+
+class Bar:
+    """Progress of one training, in steps."""
+
+    def __init__(self, label: str, epochs: int, steps_per_epoch: int, progress: Progress | None) -> None:
+        self.label, self.epochs, self.steps_per_epoch = label, epochs, steps_per_epoch
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._updated = 0.0
+        self._steps = 0
+        self._accuracy = ""
+        if progress is not None:
+            self._task = progress.add_task(label, total=epochs * steps_per_epoch, detail="")
+
+    def step(self, epoch: int, loss: Callable[[], float]) -> None:
+        """One step done in ``epoch`` (from 0); ``loss`` is called only when the display is due."""
+        self._steps += 1
+        if self._progress is None or self._task is None or time.monotonic() - self._updated < SECONDS_BETWEEN:
+            return
+        self._updated = time.monotonic()
+        self._show(epoch, f"loss {loss():.3f}")
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """``epoch`` epochs are done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=epoch * self.steps_per_epoch)
+            self._steps = 0
+            self._accuracy = f"  val {metrics['val_accuracy']:.1f} %"
+            self._show(epoch, f"loss {metrics['loss']:.3f}")
+
+    def _show(self, epoch: int, loss: str) -> None:
+        assert self._progress is not None and self._task is not None
+        self._progress.update(self._task, advance=self._steps, detail=f"epoch {min(epoch + 1, self.epochs)}/{self.epochs}  {loss}{self._accuracy}")
+        self._steps = 0
+
+
+class Reporter:
+    """Where progress goes. Standard output stays free for results.
+
+    Args:
+        quiet: show nothing (other processes than the first, and ``--json``).
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self._live = self.console.is_terminal and not quiet
+
+    def line(self, text: str) -> None:
+        self.console.print(text, highlight=False)
+
+    @contextmanager
+    def training(self, label: str, epochs: int, steps_per_epoch: int) -> Iterator[Bar]:
+        """A bar while one training runs."""
+        if not self._live:
+            yield Bar(label, epochs, steps_per_epoch, None)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            yield Bar(label, epochs, steps_per_epoch, progress)
+
+    @contextmanager
+    def working(self, text: str) -> Iterator[None]:
+        """A spinner around something without steps."""
+        if self._live:
+            with self.console.status(text):
+                yield
+        else:
+            yield

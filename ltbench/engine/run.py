@@ -1,0 +1,220 @@
+"""The order of things: open the data, train the stages that are missing, fuse, measure, leave records."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ltbench.cache import cache_dir
+from ltbench.config import RunConfig
+from ltbench.data.augment import Augment
+from ltbench.data.base import Dataset
+from ltbench.data.folds import fold_rule
+from ltbench.engine.compute import Compute
+from ltbench.engine.context import StageContext, Workbench, build, rebuild, weights_of
+from ltbench.engine.evaluate import Measured, make_fuser
+from ltbench.engine.inference import FeatureStore, apply_head
+from ltbench.engine.plan import Evaluation, Run, make_plan
+from ltbench.engine.progress import Reporter
+from ltbench.engine.recording import RecordMaker
+from ltbench.engine.seeding import global_stream
+from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish
+from ltbench.files import save_beside, write_json
+from ltbench.fuser import MemberLogits
+from ltbench.logits import LogitsFolder, SplitLogits, joined, read_logits, write_logits
+from ltbench.manager import plugins
+from ltbench.method import Classes, Member, Method
+from ltbench.recipes import Resolved, resolve_config
+from ltbench.results.record import Record
+from ltbench.results.store import save
+
+
+def run(config: RunConfig, *, results: Path | None = None) -> Record:
+    """Run one configuration and return its record (the first fuser's, if several are asked for).
+
+    Stages that are in the cache are not trained again. All records, the references' and controls' too, lie in
+    ``<cache>/runs/<run>/records``, and below ``results`` where that is given.
+
+    Raises:
+        LtbenchError: see the exit codes of :mod:`ltbench.errors`.
+    """
+    engine = Engine(resolve_config(config), Reporter(quiet=True))
+    records = engine.execute(results)
+    return next(record for evaluation, record in records if evaluation.role == "run" or evaluation.methods == config.methods)
+
+
+class Engine:
+    """One run for one seed. Nothing is trained before :meth:`execute`."""
+
+    def __init__(self, resolved: Resolved, reporter: Reporter) -> None:
+        self.resolved, self.reporter = resolved, reporter
+        config = resolved.config
+        self.compute = Compute(config.compute)
+        if not self.compute.is_main:
+            self.reporter = Reporter(quiet=True)
+        self.cache = cache_dir()
+        self.dataset = self._open_dataset()
+        self.plan: Run = make_plan(resolved, self.dataset, self.compute.precision, self.cache)
+        self.bench = self._workbench()
+        self._methods: dict[str, Method] = {
+            name: plugins().methods.load(name)(resolved.method_configs[name]) for name in resolved.order
+        }
+
+    def execute(self, results: Path | None = None) -> list[tuple[Evaluation, Record]]:
+        """Train what is missing, evaluate everything, leave the records. Raises what went wrong, after the plugins heard of it."""
+        try:
+            plugins().call("ltbench_before_run", run=self.plan)
+            for stage in self.plan.stages:
+                self.ensure(stage)
+            records = self.evaluate(results) if self.compute.is_main else []
+            self.compute.wait()
+            return records
+        except BaseException as error:
+            plugins().call("ltbench_on_run_error", run=self.plan, error=error)
+            raise
+
+    def ensure(self, stage: Stage) -> None:
+        """Train a stage unless it is there. Of two processes that want one, the second waits for the first."""
+        if self.compute.agree(stage.done):
+            return
+        with lock(stage) if self.compute.is_main else nullcontext():
+            if not self.compute.agree(stage.done):
+                self._train(stage)
+            self.compute.wait()
+
+    def _train(self, stage: Stage) -> None:
+        started = time.perf_counter()
+        draft = open_draft(stage) if self.compute.is_main else draft_of(stage)
+        self.compute.wait()
+        method, context = self._methods[stage.method], self._context(stage.method, draft)
+        members = build(method, context)
+        with global_stream(self.resolved.config.seed, stage.method, "fit"):
+            method.fit(context, members)
+        trained = time.perf_counter()
+        logits = self._logits(stage.method, members)
+        if self.compute.is_main:
+            write_logits(draft / "logits", logits)
+            save_beside(weights_of(members), draft / "weights.safetensors")
+            seconds = {"fit": trained - started, "logits": time.perf_counter() - trained}
+            names = [{"name": m.name, "classes": len(m.classes), "outside": m.outside} for m in members]
+            publish(stage, {"created": _now(), "seconds": seconds, "members": names, "num_processes": self.compute.world})
+            self.reporter.line(f"trained {stage.method}: {', '.join(m.name for m in members)} in {seconds['fit']:.0f} s")
+
+    def evaluate(self, results: Path | None) -> list[tuple[Evaluation, Record]]:
+        """Fuse the stored logits by every fuser of the plan; main process only."""
+        maker = RecordMaker(self.resolved, self.dataset, self.bench.augment, self.compute, self.plan)
+        done = []
+        for evaluation in self._possible():
+            with self.reporter.working(f"fusing {evaluation.label}"):
+                content = self.logits_of(evaluation.methods)
+                config = self.resolved.fuser_configs.get(evaluation.fuser)
+                measured = Measured(make_fuser(evaluation.fuser, content.num_classes, config), content)
+                record = maker.record(evaluation, content, measured)
+            save(record, self.plan.folder / "records")
+            if results is not None:
+                save(record, results)
+            plugins().call("ltbench_after_run", run=self.plan, record=record)
+            done.append((evaluation, record))
+        self._write_run(done)
+        return done
+
+    def logits_of(self, methods: Sequence[str]) -> LogitsFolder:
+        """Stored logits of the members of these methods, named ``<method>/<member>``."""
+        folders = {stage.method: stage.folder / "logits" for stage in self.plan.stages}
+        return joined([read_logits(folders[method]) for method in methods])
+
+    def _possible(self) -> list[Evaluation]:
+        """All evaluations but references of methods whose members are partial: those cannot stand alone."""
+        return [
+            evaluation
+            for evaluation in self.plan.evaluations
+            if evaluation.role == "run" or [m.outside for m in self.logits_of(evaluation.methods).val.members] == ["none"]
+        ]
+
+    def _open_dataset(self) -> Dataset:
+        config = self.resolved.config.dataset
+        cls: type[Dataset] = plugins().datasets.load(config.name)
+        dataset = cls(self.resolved.dataset_options, config.root)
+        with self.compute.accelerator.main_process_first(), self.reporter.working(f"opening {config.name}"):
+            dataset.split("train")
+            dataset.split("val")
+        return dataset
+
+    def _workbench(self) -> Workbench:
+        config, dataset = self.resolved.config, self.dataset
+        counts = torch.as_tensor(dataset.train_counts)
+        folds = {name: torch.as_tensor(ids) for name, ids in fold_rule(config.folds).members(dataset.train_counts).items()}
+        augment = Augment(config.augment, dataset.mean, dataset.std)
+        identity = [dataset.fingerprint, config.augment.model_dump(), dataset.mean, dataset.std]
+        store = FeatureStore(self.cache / "features", augment, self.compute, config.seed, self.reporter, identity)
+        plan, compute = self.plan, self.compute  # not self: a method's context must not lead to the engine and its test split
+
+        def after_epoch(stage: str, epoch: int, metrics: dict[str, Any]) -> None:
+            if compute.is_main:
+                plugins().call("ltbench_after_epoch", run=plan, stage=stage, epoch=epoch, metrics=metrics)
+
+        return Workbench(
+            train=dataset.split("train"),
+            val=dataset.split("val"),
+            classes=Classes(list(dataset.class_names), counts, folds),
+            image_shape=dataset.image_shape,
+            backbone=config.backbone,
+            augment=augment,
+            compute=self.compute,
+            features=store,
+            seed=config.seed,
+            reporter=self.reporter,
+            after_epoch=after_epoch,
+        )
+
+    def _context(self, method: str, folder: Path | None) -> StageContext:
+        stages = {stage.method: stage for stage in self.plan.stages}
+        required: dict[str, Callable[[], list[Member]]] = {
+            name: partial(rebuild, self._methods[name], self._context(name, None), stages[name].folder / "weights.safetensors")
+            for name in plugins().methods.get(method).spec.requires
+        }
+        return StageContext(method, self.bench, folder, required)
+
+    def _logits(self, method: str, members: Sequence[Member]) -> LogitsFolder:
+        """Logits of trained members on validation and test: one pass of each distinct backbone over each split."""
+        splits = {}
+        for name in ("val", "test"):
+            data = self.dataset.split(name)
+            rows = []
+            for member in members:
+                features = self.bench.features.get(member.backbone, name, data)
+                logits = apply_head(member.head, features, self.compute)
+                rows.append(MemberLogits(f"{method}/{member.name}", method, member.classes, member.outside, logits))
+            splits[name] = SplitLogits(rows, data.labels, torch.arange(len(data)))
+        about = {"name": self.resolved.config.dataset.name, "fingerprint": self.dataset.fingerprint}
+        return LogitsFolder(self.dataset.num_classes, self.dataset.train_counts, splits["val"], splits["test"], about)
+
+    def _write_run(self, done: Sequence[tuple[Evaluation, Record]]) -> None:
+        write_json(
+            self.plan.folder / "run.json",
+            {
+                "name": self.plan.name,
+                "created": _now(),
+                "dataset": self.plan.config.dataset.name,
+                "methods": list(self.plan.config.methods),
+                "fusers": [evaluation.fuser for evaluation, _ in done if evaluation.role == "run"],
+                "seed": self.plan.config.seed,
+                "config": self.plan.config.model_dump(mode="json"),
+                "stages": {stage.method: stage.folder.name for stage in self.plan.stages},
+                "all": {evaluation.label: record.accuracy(self.plan.config.folds)["all"] for evaluation, record in done},
+            },
+        )
+
+
+def missing(plan: Run) -> list[str]:
+    """Methods of the plan whose stages are not in the cache."""
+    return [stage.method for stage in plan.stages if not stage.done]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,129 @@
+"""Stages: one method trained on one dataset with one configuration and seed, kept under a key of everything that decides it."""
+
+import hashlib
+import inspect
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ltbench.canonical import digest
+from ltbench.errors import DataError
+from ltbench.files import unwritable, write_json
+from ltbench.method import Method
+
+_TRAINING_CODE = (
+    "ltbench.backbones",
+    "ltbench.data.augment",
+    "ltbench.data.samplers",
+    "ltbench.engine.fitting",
+    "ltbench.engine.loading",
+    "ltbench.engine.seeding",
+    "ltbench.engine.training",
+    "ltbench.optim",
+)
+"""Modules of the harness whose change may change what comes out of a training."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage by its key.
+
+    Attributes:
+        method: its name.
+        key: sha256 (hex) of everything that decides the outcome.
+        inputs: what the key was made of.
+        folder: where it lies once trained.
+    """
+
+    method: str
+    key: str
+    inputs: dict[str, Any]
+    folder: Path
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / "stage.json").is_file()
+
+    def report(self) -> dict[str, Any]:
+        """``stage.json``: key, inputs, seconds, members. Raises DataError when it cannot be read."""
+        path = self.folder / "stage.json"
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}. Delete {self.folder} to train this stage again.") from error
+        return content
+
+
+def make_stage(root: Path, method: type[Method], name: str, inputs: Mapping[str, Any], requires: Sequence[Stage]) -> Stage:
+    """The stage of ``method`` for these inputs (plain values); the code of the method and of the training is added to them."""
+    full = {
+        "method": name,
+        **inputs,
+        "method_code": _code_of_class(method),
+        "training_code": _code_of_modules(_TRAINING_CODE),
+        "requires": {stage.method: stage.key for stage in requires},
+    }
+    key = digest(full)
+    return Stage(name, key, full, root / "stages" / f"{name.replace(':', '.')}-{key[:20]}")
+
+
+@contextmanager
+def lock(stage: Stage) -> Iterator[None]:
+    """Hold the right to train a stage; another process that wants the same one waits here and then finds it done."""
+    path = stage.folder.parent / ".locks" / f"{stage.folder.name}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+    except PermissionError as error:
+        raise unwritable(path, error) from error
+
+
+def open_draft(stage: Stage) -> Path:
+    """The folder in which the stage is made. Checkpoints of an earlier attempt are kept, everything else starts anew."""
+    draft = draft_of(stage)
+    try:
+        (draft / "checkpoint").mkdir(parents=True, exist_ok=True)
+        for entry in draft.iterdir():
+            if entry.name != "checkpoint":
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    except OSError as error:
+        raise unwritable(draft, error) from error
+    return draft
+
+
+def draft_of(stage: Stage) -> Path:
+    return stage.folder.with_name(stage.folder.name + ".partial")
+
+
+def publish(stage: Stage, report: Mapping[str, Any]) -> None:
+    """Make the draft the stage: only now can it be found. Its checkpoints are no longer needed."""
+    draft = draft_of(stage)
+    shutil.rmtree(draft / "checkpoint", ignore_errors=True)
+    write_json(draft / "stage.json", {"key": stage.key, "inputs": stage.inputs, **report})
+    if stage.folder.exists():
+        shutil.rmtree(stage.folder)
+    draft.rename(stage.folder)
+
+
+def _code_of_class(cls: type) -> str:
+    """sha256 over the source files of a class and of its bases outside the harness: editing a loss retrains its method."""
+    modules = [base.__module__ for base in cls.__mro__ if base.__module__.partition(".")[0] not in ("ltbench", "abc", "builtins")]
+    return _code_of_modules(tuple(dict.fromkeys(modules)))
+
+
+@cache
+def _code_of_modules(names: tuple[str, ...]) -> str:
+    total = hashlib.sha256()
+    for name in names:
+        source = inspect.getsourcefile(import_module(name))
+        total.update(Path(source).read_bytes() if source else name.encode())
+    return total.hexdigest()

@@ -1,0 +1,145 @@
+"""The one training loop: SGD by epochs, selected on validation accuracy, resumable after every epoch."""
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltbench.engine.checkpoint import Checkpoint, Progress
+from ltbench.engine.compute import Compute
+from ltbench.engine.progress import Bar
+from ltbench.errors import LtbenchError
+from ltbench.method import Loss, TrainingResult
+from ltbench.optim import OptimConfig
+
+
+class Trainee(nn.Module):
+    """What the optimiser sees: backbone and head, or the head alone on cached features. Answers (logits, features)."""
+
+    def __init__(self, backbone: nn.Module | None, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        features = inputs if self.backbone is None else self.backbone(inputs)
+        return self.head(features), features
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training, everything but the loop.
+
+    Attributes:
+        trainee: trained in place.
+        optim: settings; ``epochs`` already holds the planned number.
+        batches: epoch (from 0) -> (inputs, targets) on the device, this process's share.
+        steps_per_epoch: number of those.
+        loss: see :data:`ltbench.method.Loss`.
+        validate: validation accuracy in percent of the trainee as it is, the same on every process.
+        before_epoch: called with the epoch, to seed what draws from global generators.
+        after_epoch: called with the epoch (from 1) and its metrics.
+        parameter_groups: optimiser groups; None: all learnable parameters in one.
+    """
+
+    trainee: Trainee
+    optim: OptimConfig
+    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+    steps_per_epoch: int
+    loss: Loss
+    validate: Callable[[], float]
+    before_epoch: Callable[[int], None]
+    after_epoch: Callable[[int, dict[str, float]], None]
+    parameter_groups: Sequence[Mapping[str, Any]] | None = None
+
+
+def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> TrainingResult:
+    """Run the loop; the trainee ends with the weights of the best validation epoch.
+
+    Raises:
+        LtbenchError: the loss is no longer finite.
+    """
+    accelerator, optim = compute.accelerator, task.optim
+    groups = task.parameter_groups or [{"params": [p for p in task.trainee.parameters() if p.requires_grad]}]
+    optimizer = torch.optim.SGD(
+        [dict(group) for group in groups],
+        lr=optim.lr,
+        momentum=optim.momentum,
+        nesterov=optim.nesterov,
+        weight_decay=optim.weight_decay,
+    )
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    progress = checkpoint.load(task.trainee, optimizer) or Progress()
+    if progress.finished(optim):
+        progress.restore_best(task.trainee)
+        return progress.result()
+    model, prepared = accelerator.prepare(task.trainee, optimizer)
+    try:
+        for epoch in range(progress.epochs_done, optim.epochs):
+            started = time.perf_counter()
+            task.before_epoch(epoch)
+            model.train()
+            mean_loss = _epoch(task, compute, model, prepared, peaks, epoch, bar)
+            if not math.isfinite(mean_loss):
+                raise LtbenchError(f"{bar.label}: the loss is {mean_loss} in epoch {epoch + 1}; lower the learning rate (optim.lr = {optim.lr}).")
+            metrics = {
+                "loss": mean_loss,
+                "val_accuracy": task.validate(),
+                "lr": optim.lr * optim.factor(epoch * task.steps_per_epoch, task.steps_per_epoch, optim.epochs),
+                "seconds": time.perf_counter() - started,
+            }
+            progress.add(metrics, task.trainee)
+            bar.epoch(epoch + 1, metrics)
+            task.after_epoch(epoch + 1, metrics)
+            stop = progress.finished(optim)
+            if compute.is_main:
+                checkpoint.save(progress, task.trainee, optimizer, force=stop)
+            if stop:
+                break
+    finally:
+        accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        accelerator.free_memory()
+    progress.restore_best(task.trainee)
+    return progress.result()
+
+
+def _epoch(task: Task, compute: Compute, model: nn.Module, optimizer: Any, peaks: list[float], epoch: int, bar: Bar) -> float:
+    """One pass; returns the mean loss over its samples."""
+    total, seen = torch.zeros((), device=compute.device), 0
+    for step, (inputs, targets) in enumerate(task.batches(epoch)):
+        factor = task.optim.factor(epoch * task.steps_per_epoch + step, task.steps_per_epoch, task.optim.epochs)
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * factor
+        optimizer.zero_grad()
+        total += _backward(task.loss, compute, model, inputs, targets) * len(targets)
+        optimizer.step()
+        seen += len(targets)
+        bar.step(epoch, lambda: float(total) / seen)
+    return float(total) / max(1, seen)
+
+
+def _backward(loss: Loss, compute: Compute, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Gradients of the batch's mean loss, in ``gradient_accumulation`` pieces; returns that loss, detached."""
+    pieces = min(compute.config.gradient_accumulation, len(targets))
+    total = torch.zeros((), device=compute.device)
+    for position, (part, wanted) in enumerate(zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True)):
+        last = position == pieces - 1
+        with nullcontext() if last else compute.accelerator.no_sync(model):
+            logits, features = model(part)
+            value = call_loss(loss, logits, wanted, features) * (len(wanted) / len(targets))
+            compute.accelerator.backward(value)
+        total += value.detach()
+    return total
+
+
+def call_loss(loss: Loss, logits: Tensor, targets: Tensor, features: Tensor) -> Tensor:
+    """``loss(logits, targets)``, with ``features`` too where the loss names that parameter."""
+    if "features" in inspect.signature(loss).parameters:
+        return loss(logits, targets, features=features)
+    return loss(logits, targets)

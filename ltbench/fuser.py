@@ -1,0 +1,163 @@
+"""The contract of a fuser: members' logits in, one full posterior out.
+
+Notation (paper, Sec. 3.3): member E covers the classes S_E, K_E of them, out of C; z_E are its logits, p_E their softmax.
+``outside`` says what a partial member knows about the classes it does not cover:
+
+* ``"none"``: it covers every class; K = C;
+* ``"reject"``: K + 1 logits, the last one for "some class outside S_E" (Sec. 3.2.1); r_E is its probability;
+* ``"zero"``: K logits; trained to be uniform on outside samples (outlier exposure, Sec. 3.2.2).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from ltbench.errors import DataError
+
+Outside = Literal["none", "reject", "zero"]
+
+
+@dataclass(frozen=True)
+class MemberLogits:
+    """The logits of one member for N samples. Arrays of any kind are taken (numpy, lists, torch).
+
+    Attributes:
+        name: unique among the members fused together, e.g. ``experts/many``.
+        method: the method it belongs to; soft voting gives one vote to each method.
+        classes: int64[K], ascending dataset class ids that the first K logits stand for.
+        outside: see the module's text.
+        logits: float32[N, K], or float32[N, K + 1] with the reject logit last when ``outside == "reject"``.
+
+    Raises:
+        DataError: shapes, ids or values cannot be right (wrong width, unsorted or repeated ids, NaN or infinity).
+    """
+
+    name: str
+    method: str
+    classes: Tensor
+    outside: Outside
+    logits: Tensor = field(repr=False)
+
+    def __post_init__(self) -> None:
+        where = f"member '{self.name}'"
+        if self.outside not in ("none", "reject", "zero"):
+            raise DataError(f"{where}: outside is {self.outside!r}; use 'none', 'reject' or 'zero'.")
+        classes = torch.as_tensor(np.asarray(self.classes), dtype=torch.int64)
+        logits = _as_float32(self.logits)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "logits", logits)
+        if classes.ndim != 1 or not len(classes):
+            raise DataError(f"{where}: classes must be a non-empty list of class ids, got shape {tuple(classes.shape)}.")
+        if classes[0] < 0 or (classes.diff() <= 0).any():
+            raise DataError(f"{where}: class ids must be ascending, distinct and not negative.")
+        width = len(classes) + (self.outside == "reject")
+        if logits.ndim != 2 or logits.shape[1] != width:
+            raise DataError(
+                f"{where}: logits have shape {tuple(logits.shape)}, expected [N, {width}] "
+                f"({len(classes)} classes{', and the reject logit last' if self.outside == 'reject' else ''})."
+            )
+        if not torch.isfinite(logits).all():
+            raise DataError(f"{where}: logits hold NaN or infinity; check how they were computed.")
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def take(self, indices: Tensor | slice) -> "MemberLogits":
+        """The same member for a selection of samples."""
+        return MemberLogits(self.name, self.method, self.classes, self.outside, self.logits[indices])
+
+
+def _as_float32(values: Any) -> Tensor:
+    tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    return tensor.detach().to(torch.float32)
+
+
+def check_members(members: Sequence[MemberLogits], num_classes: int, labels: Tensor | None = None) -> None:
+    """Raise DataError unless the members can be fused: same N, ids below ``num_classes``, every class covered, labels in range."""
+    if not members:
+        raise DataError("nothing to fuse: no members were given.")
+    names = [member.name for member in members]
+    if len(set(names)) < len(names):
+        raise DataError(f"member names must be distinct, got {', '.join(names)}.")
+    first = members[0]
+    covered = torch.zeros(num_classes, dtype=torch.bool)
+    for member in members:
+        if len(member) != len(first):
+            raise DataError(f"member '{member.name}' has {len(member)} samples, '{first.name}' has {len(first)}.")
+        if int(member.classes[-1]) >= num_classes:
+            raise DataError(f"member '{member.name}': class id {int(member.classes[-1])} with only {num_classes} classes.")
+        if member.outside == "none" and len(member.classes) != num_classes:
+            raise DataError(
+                f"member '{member.name}' covers {len(member.classes)} of {num_classes} classes but says outside='none'; "
+                "a partial member says 'reject' or 'zero'."
+            )
+        if member.outside == "reject" and len(member.classes) == num_classes:
+            raise DataError(f"member '{member.name}' covers every class, so its reject logit stands for none: drop it and say outside='none'.")
+        covered[member.classes] = True
+    if not covered.all():
+        missing = (~covered).nonzero().flatten().tolist()
+        raise DataError(f"no member covers class {missing[0]}" + (f" and {len(missing) - 1} more." if missing[1:] else "."))
+    if labels is not None:
+        if len(labels) != len(first):
+            raise DataError(f"{len(labels)} labels for {len(first)} samples.")
+        if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < num_classes):
+            raise DataError(f"labels must lie in 0..{num_classes - 1}, got {int(labels.min())}..{int(labels.max())}.")
+
+
+class FuserConfig(BaseModel):
+    """Base of every fuser's hyperparameters: typed, unknown keys refused, each field with a description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fuser(ABC):
+    """Turns the logits of one or more members into log q, a full posterior over ``num_classes`` classes.
+
+    ``fit`` sees the validation split and nothing else; a fuser that learns nothing leaves it as it is. ``log_posterior``
+    must accept members in the order and with the names given to ``fit``. Both get checked input (:func:`check_members`)
+    when called through ``fit`` and ``log_posterior``; subclasses write ``_fit`` and ``_log_posterior``.
+    """
+
+    Config: ClassVar[type[FuserConfig]] = FuserConfig
+
+    def __init__(self, num_classes: int, config: FuserConfig | None = None) -> None:
+        self.num_classes = num_classes
+        self.config: Any = config if config is not None else self.Config()
+        self._fitted: list[tuple[str, tuple[int, ...]]] | None = None
+
+    def fit(self, members: Sequence[MemberLogits], labels: Any) -> "Fuser":
+        """Learn from the validation split: ``labels`` int64[N]. Returns self. Raises DataError for input that cannot be fused."""
+        labels = torch.as_tensor(np.asarray(labels), dtype=torch.int64)
+        check_members(members, self.num_classes, labels)
+        if not len(labels):
+            raise DataError("the validation split holds no sample to fit a fuser on.")
+        self._fit(list(members), labels)
+        self._fitted = _layout(members)
+        return self
+
+    def log_posterior(self, members: Sequence[MemberLogits]) -> Tensor:
+        """log q: float32[N, C]; ``exp`` of each row sums to 1 within 1e-5. Raises DataError for members unlike those fitted on."""
+        check_members(members, self.num_classes)
+        if self._fitted is not None and _layout(members) != self._fitted:
+            raise DataError("these members are not the ones the fuser was fitted on (names, order and widths must agree).")
+        return self._log_posterior(list(members))
+
+    def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+        return
+
+    @abstractmethod
+    def _log_posterior(self, members: list[MemberLogits]) -> Tensor: ...
+
+    def state(self) -> dict[str, Any]:
+        """What was learned, as plain numbers and lists, for the record (empty when nothing was)."""
+        return {}
+
+
+def _layout(members: Sequence[MemberLogits]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(member.name, tuple(member.logits.shape[1:])) for member in members]

@@ -1,0 +1,146 @@
+"""A folder of logits: the public format in which members travel, whoever trained them.
+
+``members.json``::
+
+    {"format": 1, "num_classes": 3, "train_counts": [120, 30, 5],
+     "members": [{"name": "experts/many", "method": "experts", "classes": [0], "outside": "reject"}, ...],
+     "dataset": {"name": "birds-lt", "fingerprint": "..."}}          (optional)
+
+``val.safetensors`` and ``test.safetensors``: one float tensor [N, K or K + 1] for each member by its name, plus ``labels``
+int64[N] and ``indices`` int64[N] (positions in the split). Fusers are fitted on ``val`` and evaluated on ``test``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ltbench.errors import DataError
+from ltbench.files import save_beside, write_json
+from ltbench.fuser import MemberLogits, check_members
+
+FORMAT = 1
+RESERVED = ("labels", "indices")
+
+
+@dataclass(frozen=True)
+class SplitLogits:
+    """Logits of every member for the samples of one split; labels and indices int64[N]."""
+
+    members: list[MemberLogits]
+    labels: Tensor
+    indices: Tensor
+
+
+@dataclass(frozen=True)
+class LogitsFolder:
+    """Everything a fuser and its evaluation need. ``dataset`` is {} where the maker of the folder did not say."""
+
+    num_classes: int
+    train_counts: np.ndarray
+    val: SplitLogits
+    test: SplitLogits
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+
+def write_logits(folder: Path, content: LogitsFolder) -> None:
+    """Write the three files. Raises DataError when the folder cannot be written or a member has a reserved name."""
+    description = {
+        "format": FORMAT,
+        "num_classes": content.num_classes,
+        "train_counts": [int(count) for count in content.train_counts],
+        "members": [
+            {"name": member.name, "method": member.method, "classes": member.classes.tolist(), "outside": member.outside}
+            for member in content.val.members
+        ],
+    }
+    if content.dataset:
+        description["dataset"] = content.dataset
+    for name in ("val", "test"):
+        split: SplitLogits = getattr(content, name)
+        tensors = {member.name: member.logits for member in split.members}
+        if clash := next((key for key in RESERVED if key in tensors), None):
+            raise DataError(f"a member cannot be named '{clash}': the format uses that name.")
+        save_beside(tensors | {"labels": split.labels, "indices": split.indices}, folder / f"{name}.safetensors")
+    write_json(folder / "members.json", description)
+
+
+def read_logits(folder: Path) -> LogitsFolder:
+    """Read and check a folder.
+
+    Raises:
+        DataError: a file is missing or malformed, or shapes, labels and classes disagree; names the file and the member.
+    """
+    path = folder / "members.json"
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; a folder of logits holds members.json, val.safetensors and test.safetensors.") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}.") from error
+    entries, num_classes, counts = _described(description, path)
+    splits = {name: _read_split(folder / f"{name}.safetensors", entries, num_classes) for name in ("val", "test")}
+    return LogitsFolder(num_classes, counts, splits["val"], splits["test"], description.get("dataset", {}))
+
+
+def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], int, np.ndarray]:
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise DataError(f"{path}: expected an object with \"format\": {FORMAT}.")
+    for key, kind in (("num_classes", int), ("train_counts", list), ("members", list)):
+        if not isinstance(description.get(key), kind):
+            raise DataError(f"{path}: '{key}' is missing or no {kind.__name__}.")
+    counts = np.asarray(description["train_counts"])
+    if counts.shape != (description["num_classes"],) or not np.issubdtype(counts.dtype, np.integer):
+        raise DataError(f"{path}: train_counts must be {description['num_classes']} integers, one for each class.")
+    for entry in description["members"]:
+        missing = {"name", "method", "classes", "outside"} - set(entry)
+        if missing:
+            raise DataError(f"{path}: member {entry.get('name', '?')!r} lacks '{min(missing)}'.")
+    return description["members"], description["num_classes"], counts.astype(np.int64)
+
+
+def _read_split(path: Path, entries: Sequence[Mapping[str, Any]], num_classes: int) -> SplitLogits:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+    for name in (*RESERVED, *(entry["name"] for entry in entries)):
+        if name not in tensors:
+            raise DataError(f"{path} has no tensor '{name}'; it has {', '.join(sorted(tensors))}.")
+    try:
+        members = [
+            MemberLogits(entry["name"], entry["method"], torch.as_tensor(entry["classes"]), entry["outside"], tensors[entry["name"]])
+            for entry in entries
+        ]
+        labels = tensors["labels"].to(torch.int64)
+        check_members(members, num_classes, labels)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    if tensors["indices"].shape != labels.shape:
+        raise DataError(f"{path}: {len(tensors['indices'])} indices for {len(labels)} labels.")
+    return SplitLogits(members, labels, tensors["indices"].to(torch.int64))
+
+
+def joined(folders: Sequence[LogitsFolder]) -> LogitsFolder:
+    """The members of several folders over the same samples as one. Raises DataError when their samples differ."""
+    first = folders[0]
+    for other in folders[1:]:
+        same = other.num_classes == first.num_classes and all(
+            torch.equal(getattr(other, name).labels, getattr(first, name).labels)
+            and torch.equal(getattr(other, name).indices, getattr(first, name).indices)
+            for name in ("val", "test")
+        )
+        if not same:
+            raise DataError("these logits are of different samples or classes and cannot be fused together.")
+    val, test = (
+        SplitLogits([m for folder in folders for m in getattr(folder, name).members], getattr(first, name).labels, getattr(first, name).indices)
+        for name in ("val", "test")
+    )
+    return LogitsFolder(first.num_classes, first.train_counts, val, test, first.dataset)

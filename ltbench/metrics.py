@@ -1,0 +1,79 @@
+"""Top-1 accuracy on the folds of a balanced test set, and the calibration of its confidences. numpy only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.errors import DataError
+
+
+def class_counts(correct: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(right, total): int64[C] each, from one boolean per sample ``correct`` bool[N] and ``labels`` int64[N]."""
+    labels = np.asarray(labels)
+    right = np.bincount(labels[np.asarray(correct, dtype=bool)], minlength=num_classes)
+    return right.astype(np.int64), np.bincount(labels, minlength=num_classes).astype(np.int64)
+
+
+def accuracy_from_counts(
+    right: Sequence[int] | np.ndarray, total: Sequence[int] | np.ndarray, train_counts: Sequence[int] | np.ndarray, rule: str = "paper"
+) -> dict[str, float]:
+    """Percent right on each fold and on all classes, from per-class counts int64[C].
+
+    Every number is the mean over the fold's samples, which on a balanced test set is the mean over its classes. A fold
+    without test samples is left out.
+    """
+    right, total = np.asarray(right), np.asarray(total)
+    groups = {**fold_rule(rule).members(train_counts), "all": np.arange(len(total))}
+    return {
+        name: 100.0 * float(right[classes].sum()) / int(total[classes].sum())
+        for name, classes in groups.items()
+        if total[classes].sum() > 0
+    }
+
+
+def fold_accuracy(predictions: Any, labels: Any, train_counts: Any, rule: str = "paper") -> dict[str, float]:
+    """Top-1 accuracy in percent: ``{"many", "medium", "few", "all"}``.
+
+    Args:
+        predictions: int[N], predicted class ids.
+        labels: int[N], true class ids.
+        train_counts: int[C], training images of each class; decides the folds.
+        rule: a name in :data:`ltbench.data.folds.FOLD_RULES`.
+
+    Raises:
+        DataError: lengths differ, no samples, or a label is no class.
+        UsageError: unknown rule.
+    """
+    predictions, labels, train_counts = (np.asarray(values) for values in (predictions, labels, train_counts))
+    if predictions.shape != labels.shape or labels.ndim != 1 or not len(labels):
+        raise DataError(f"predictions and labels must be two equally long lists, got shapes {predictions.shape} and {labels.shape}.")
+    if labels.min() < 0 or labels.max() >= len(train_counts):
+        raise DataError(f"label {labels.max()} or {labels.min()} is outside 0..{len(train_counts) - 1}, the classes of train_counts.")
+    right, total = class_counts(predictions == labels, labels, len(train_counts))
+    return accuracy_from_counts(right, total, train_counts, rule)
+
+
+def check_consistent(accuracy: Mapping[str, float], fold_sizes: Mapping[str, int], tolerance: float = 0.1) -> float:
+    """All as the folds imply it (mean weighted by ``fold_sizes``, classes per fold), in percent.
+
+    Raises:
+        DataError: the stated ``all`` is further than ``tolerance`` points from it; such a row is not to be ranked.
+    """
+    sizes = {name: fold_sizes[name] for name in FOLDS if name in accuracy}
+    implied = sum(accuracy[name] * size for name, size in sizes.items()) / sum(sizes.values())
+    if abs(implied - accuracy["all"]) > tolerance:
+        raise DataError(f"All is {accuracy['all']:.2f} but the folds imply {implied:.2f}: the row contradicts itself.")
+    return implied
+
+
+def calibration_error(confidence: Any, correct: Any, bins: int = 15) -> float:
+    """Expected calibration error in percent over equal-width bins of the confidence (Guo et al. 2017, Eq. 3).
+
+    ``confidence`` float[N] in 0..1, the posterior's maximum; ``correct`` bool[N].
+    """
+    confidence, correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    position = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(position, weights=correct - confidence, minlength=bins)
+    return 100.0 * float(np.abs(gaps).sum()) / len(confidence)

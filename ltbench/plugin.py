@@ -1,0 +1,117 @@
+"""What a plugin imports to register itself. Imports neither torch nor anything else that is slow.
+
+A plugin is a module (or object) named by an entry point in the group ``ltbench``, or a file given with ``--plugin``.
+Its hooks (:mod:`ltbench.hookspecs`) yield the records below; ``target`` is imported only when the name is used::
+
+    from ltbench.plugin import MethodSpec, hookimpl
+
+    @hookimpl
+    def ltbench_methods():
+        yield MethodSpec("mine", target="my_package.mine:Mine", summary="What it does, in a line.")
+
+A plugin that needs a certain version of this interface says so with a module attribute ``ltbench_api_version = 1``;
+the manager refuses one that asks for another version than :data:`API_VERSION`.
+"""
+
+import re
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import pluggy
+
+API_VERSION = 1
+"""Version of the plugin interface. It changes when a plugin written against the previous one would stop working."""
+
+ENTRY_POINT_GROUP = "ltbench"
+
+hookspec = pluggy.HookspecMarker("ltbench")
+hookimpl = pluggy.HookimplMarker("ltbench")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What every registered thing has.
+
+    Attributes:
+        name: what the user types; lower case letters, digits, ``-`` and ``_``.
+        target: ``module:Class``, imported when the name is used.
+        summary: one line for ``ltbench list``.
+        paper: where it is described, e.g. ``Sec. 3.3.5`` or a reference; shown by ``ltbench show``.
+
+    Raises:
+        ValueError: the name or the target is malformed.
+    """
+
+    kind: ClassVar[str] = "thing"
+
+    name: str
+    _: KW_ONLY
+    target: str
+    summary: str = ""
+    paper: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"{self.kind} name {self.name!r}: use lower case letters, digits, '-' and '_', starting with a letter or digit"
+            )
+        if not _TARGET.fullmatch(self.target):
+            raise ValueError(f"{self.kind} {self.name!r}: target {self.target!r} is not of the form 'package.module:Class'")
+
+
+@dataclass(frozen=True)
+class MethodSpec(Spec):
+    """A way to train one or more members; ``target`` is a subclass of :class:`ltbench.method.Method`.
+
+    Attributes:
+        requires: methods whose trained stage this one starts from (``context.stage(name)``).
+        recipe: method whose recipe (``configs/<dataset>/<recipe>.toml``) gives this one's settings where it has none of
+            its own: a subclass of ``baseline`` says ``recipe="baseline"``. Keys its ``Config`` lacks are left out.
+    """
+
+    kind: ClassVar[str] = "method"
+
+    _: KW_ONLY
+    requires: tuple[str, ...] = ()
+    recipe: str = ""
+
+
+@dataclass(frozen=True)
+class FuserSpec(Spec):
+    """A way to turn members' logits into one posterior; ``target`` is a subclass of :class:`ltbench.fuser.Fuser`.
+
+    Attributes:
+        control: apply it to every required method alone, too, as the control beside each ensemble: a calibration of
+            one classifier, fitted on the same validation set, that an ensemble has to beat.
+    """
+
+    kind: ClassVar[str] = "fuser"
+
+    _: KW_ONLY
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetSpec(Spec):
+    """A long-tailed dataset; ``target`` is a subclass of :class:`ltbench.data.Dataset`.
+
+    Attributes:
+        recipes: folder of ``<method>.toml`` recipes as ``package:folder``; empty: the folder that ltbench ships.
+    """
+
+    kind: ClassVar[str] = "dataset"
+
+    _: KW_ONLY
+    recipes: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of ``ltbench doctor``: what was looked at, whether it is well, and what was found or what to do."""
+
+    name: str
+    ok: bool
+    detail: str = ""

@@ -1,0 +1,94 @@
+"""Finds the recipes (``<dataset>/<method>.toml``) that a run starts from."""
+
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from ltbench.errors import PluginError
+from ltbench.layers import Layer, read_toml
+from ltbench.manager import plugins
+from ltbench.plugin import DatasetSpec, MethodSpec
+from ltbench.registry import Registry
+
+
+def typed_name(registry: Registry[Any], name: str) -> str:
+    """The one spelling of a name: ``ltbench:experts`` is ``experts``, unless another plugin has an ``experts``, too."""
+    return registry.name_of(registry.get(name))
+
+
+def dependency_order(methods: Iterable[str]) -> list[str]:
+    """The methods and all that they require, each after what it requires.
+
+    Raises:
+        UsageError: an unknown method.
+        PluginError: methods that require each other.
+    """
+    registry = plugins().methods
+    order: list[str] = []
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        name = typed_name(registry, name)
+        if name in above:
+            raise PluginError(f"methods that require each other: {' -> '.join((*above, name))}.")
+        if name not in order:
+            for required in registry.get(name).spec.requires:
+                visit(required, (*above, name))
+            order.append(name)
+
+    for method in methods:
+        visit(method, ())
+    return order
+
+
+def recipe_layers(dataset: DatasetSpec, order: Iterable[str]) -> tuple[list[Layer], list[str]]:
+    """The recipes of ``order``, as they lie on each other, and a note for each method that has none."""
+    folder, layers, notes = _recipe_folder(dataset), [], []
+    for name in order:
+        spec = plugins().methods.get(name).spec
+        owner = _recipe_owner(folder, spec)
+        if owner is None:
+            notes.append(f"no recipe for method '{name}' on dataset '{dataset.name}': its defaults are used.")
+            continue
+        file = folder / f"{owner.name}.toml"
+        layer = read_toml(file, f"recipe {file.name}")
+        layers.append(layer if owner.name == name else _renamed(layer, owner.name, name, filtered=owner is not spec))
+    return layers, notes
+
+
+def _recipe_folder(dataset: DatasetSpec) -> Traversable:
+    """The plugin's folder, or the shipped one: ``_configs`` in an installed wheel, ``configs`` in a checkout."""
+    if dataset.recipes:
+        package, _, folder = dataset.recipes.partition(":")
+        try:
+            return files(import_module(package)) / folder
+        except ImportError as error:
+            raise PluginError(
+                f"dataset '{dataset.name}': its recipes {dataset.recipes!r} cannot be found: {error}."
+            ) from error
+    package_folder = Path(__file__).parent
+    shipped = package_folder / "_configs"
+    return (shipped if shipped.is_dir() else package_folder.parent / "configs") / dataset.name.replace("-", "_")
+
+
+def _recipe_owner(folder: Traversable, spec: MethodSpec) -> MethodSpec | None:
+    """The method whose recipe file serves ``spec``: its own, else that of the method named by ``recipe``, and so on."""
+    seen: set[str] = set()
+    while not (folder / f"{spec.name}.toml").is_file():
+        seen.add(spec.name)
+        if not spec.recipe or spec.recipe in seen:
+            return None
+        spec = plugins().methods.get(spec.recipe).spec
+    return spec
+
+
+def _renamed(layer: Layer, owner: str, name: str, filtered: bool) -> Layer:
+    """The owner's section as the section of ``name``; ``filtered``: only the keys that this one's Config has."""
+    values = dict(layer.values)
+    section = values.pop(owner, {})
+    if filtered:
+        known = plugins().methods.load(name).Config.model_fields
+        section = {key: value for key, value in section.items() if key in known}
+    return Layer(layer.source, {**values, name: section})

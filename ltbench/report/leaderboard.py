@@ -1,0 +1,201 @@
+"""The leaderboard: a pure function of records. Same records, same rows, in whatever order they are read.
+
+Records are ranked together only when data, fold rule, selection and track are equal; each such protocol is a board of
+its own. A row is one (methods, fuser, config) over its seeds.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ltbench.canonical import canonical_json
+from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.report.comparison import check_same_data, paired, paired_difference
+from ltbench.report.labels import distinguish
+from ltbench.results.record import Record, Role
+from ltbench.results.schema import Selection, Track
+from ltbench.stats import Difference, holm
+
+COLUMNS = (*FOLDS, "all")
+
+_ROLES: tuple[Role, ...] = ("reference", "control", "run")
+"""A row has the first of these that one of its records has: what one run asked for may be a reference in another."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What all rows of a board share."""
+
+    dataset: str
+    fingerprint: str
+    fold_rule: str
+    selection: Selection
+    track: Track
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean over seeds and sample standard deviation; the latter None for a single seed."""
+
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a board.
+
+    Attributes:
+        label: settings that tell the row from others of the same methods and fuser; empty where there are no others.
+        config: first 8 digits of the config hash, as in the names of the row's records.
+        accuracy: fold -> percent; a fold without test samples is left out.
+        ece: percent.
+        delta: All minus the baseline's over the seeds that both have, with the p value corrected over the board (Holm);
+            None for the baseline itself and where no seed is shared.
+        dirty: a record was made from sources that differ from their commit.
+    """
+
+    methods: tuple[str, ...]
+    fuser: str
+    role: Role
+    label: str
+    config: str
+    seeds: tuple[int, ...]
+    accuracy: dict[str, Mean]
+    ece: Mean
+    delta: Difference | None
+    dirty: bool
+
+
+@dataclass(frozen=True)
+class Board:
+    """Rows of one protocol, best first.
+
+    Attributes:
+        fold_sizes: fold -> number of classes; test: number of test samples.
+        baseline: the row that the others are compared with, where there is one.
+    """
+
+    protocol: Protocol
+    fold_sizes: dict[str, int]
+    test: int
+    rows: tuple[Row, ...]
+    baseline: Row | None
+
+
+def boards(records: Iterable[Record], folds: str | None = None) -> list[Board]:
+    """The boards of these records, sorted by protocol.
+
+    Args:
+        folds: measure all of them under this rule; by default each under the rule of its own run.
+
+    Raises:
+        DataError: two records claim the same data but differ in their class counts.
+        UsageError: unknown fold rule.
+    """
+    by_protocol: dict[str, list[Record]] = defaultdict(list)
+    protocols: dict[str, Protocol] = {}
+    for record in newest(records):
+        rule = fold_rule(folds or record.fold_rule).name
+        protocol = Protocol(record.dataset.name, record.dataset.fingerprint, rule, record.selection, record.track)
+        key = _key(protocol)
+        protocols[key] = protocol
+        by_protocol[key].append(record)
+    return [_board(protocols[key], by_protocol[key]) for key in sorted(by_protocol)]
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """Of records with one name on the same data the one made last; sorted by name.
+
+    Runs that share a reference each keep a copy of its record in the cache.
+    """
+    latest: dict[tuple[str, str], Record] = {}
+    for record in records:
+        key = (record.dataset.fingerprint, record.name)
+        if key not in latest or _age(latest[key]) < _age(record):
+            latest[key] = record
+    return [latest[key] for key in sorted(latest)]
+
+
+def rows_of(records: Iterable[Record]) -> dict[tuple[tuple[str, ...], str, str], list[Record]]:
+    """(methods, fuser, config hash) -> its records, one a seed, ascending."""
+    groups: dict[tuple[tuple[str, ...], str, str], list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: record.seed):
+        groups[record.methods, record.fuser, record.config_hash].append(record)
+    return dict(sorted(groups.items()))
+
+
+def _board(protocol: Protocol, records: list[Record]) -> Board:
+    check_same_data(records)
+    groups = list(rows_of(records).values())
+    labels = distinguish([((group[0].methods, group[0].fuser), group[0].config) for group in groups])
+    rows = [_row(group, label, protocol.fold_rule) for group, label in zip(groups, labels, strict=True)]
+    baseline = _baseline(groups, rows)
+    if baseline is not None:
+        rows = _with_deltas(rows, groups, baseline, protocol.fold_rule)
+    ranked = sorted(rows, key=lambda row: (-row.accuracy["all"].mean, row.methods, row.fuser, row.config))
+    data = records[0].dataset
+    sizes = {fold: len(classes) for fold, classes in fold_rule(protocol.fold_rule).members(data.train_counts).items()}
+    return Board(protocol, sizes, data.test, tuple(ranked), None if baseline is None else rows[baseline])
+
+
+def _row(group: Sequence[Record], label: str, rule: str) -> Row:
+    measured = [record.accuracy(rule) for record in group]
+    roles = {record.role for record in group}
+    return Row(
+        methods=group[0].methods,
+        fuser=group[0].fuser,
+        role=next(role for role in _ROLES if role in roles),
+        label=label,
+        config=group[0].config_hash[:8],
+        seeds=tuple(record.seed for record in group),
+        accuracy={fold: _mean([one[fold] for one in measured]) for fold in COLUMNS if fold in measured[0]},
+        ece=_mean([record.calibration.ece for record in group]),
+        delta=None,
+        dirty=any(record.environment.git_dirty for record in group),
+    )
+
+
+def _baseline(groups: Sequence[Sequence[Record]], rows: Sequence[Row]) -> int | None:
+    """Position of the row to compare with: the reference, taken as it is, whose trained stages most rows rest on."""
+
+    def rests_on(position: int) -> tuple[int, int]:
+        own = {stage.key for record in groups[position] for stage in record.stages if stage.method in record.methods}
+        resting = sum(any(stage.key in own for record in group for stage in record.stages) for group in groups)
+        return resting, len(rows[position].seeds)
+
+    references = [position for position, row in enumerate(rows) if row.role == "reference" and row.fuser == "none"]
+    return max(references, key=rests_on, default=None)
+
+
+def _with_deltas(rows: list[Row], groups: Sequence[Sequence[Record]], baseline: int, rule: str) -> list[Row]:
+    deltas: dict[int, Difference] = {}
+    for position, group in enumerate(groups):
+        if position != baseline and (pairs := paired(group, groups[baseline])):
+            deltas[position] = paired_difference(pairs, rule)["all"]
+    corrected = holm([delta.p for delta in deltas.values()])
+    deltas = {key: replace(delta, p=float(p)) for (key, delta), p in zip(deltas.items(), corrected, strict=True)}
+    return [replace(row, delta=deltas.get(position)) for position, row in enumerate(rows)]
+
+
+def _mean(values: Sequence[float]) -> Mean:
+    return Mean(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+
+def _age(record: Record) -> tuple[Any, str]:
+    """Order of records with one name: by time, ties by content, so that the order of reading decides nothing."""
+    return record.created, record.correct_bits
+
+
+def _key(protocol: Protocol) -> str:
+    parts = (
+        protocol.dataset,
+        protocol.fingerprint,
+        protocol.fold_rule,
+        protocol.selection.model_dump(),
+        protocol.track.model_dump(),
+    )
+    return canonical_json(parts)

@@ -1,0 +1,100 @@
+"""What ``ltbench run`` prints: the plan before, the table of the folds after."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.engine.plan import Evaluation, Run
+from ltbench.results.record import Record
+
+COLUMNS = (*FOLDS, "all")
+ROLE_TEXT = {"reference": "alone", "control": "control: calibrated alone", "run": ""}
+
+
+def print_plan(run: Run, sources: Mapping[str, str]) -> None:
+    """Stages with their state, then what is evaluated, then every setting that is not a default, with where it came from."""
+    console = Console()
+    stages = Table(title=f"Plan of {run.name}", title_justify="left")
+    for column in ("stage", "state", "key", "starts from"):
+        stages.add_column(column)
+    for stage in run.stages:
+        state = "[green]cached[/]" if stage.done else "[yellow]will be trained[/]"
+        stages.add_row(stage.method, state, stage.key[:12], ", ".join(stage.inputs["requires"]) or "-")
+    console.print(stages)
+    for evaluation in run.evaluations:
+        note = f"  ({ROLE_TEXT[evaluation.role]})" if ROLE_TEXT[evaluation.role] else ""
+        console.print(f"  evaluate [bold]{evaluation.label}[/]{note}", highlight=False)
+    settings = Table(title="Settings that are not defaults", title_justify="left")
+    for column in ("key", "value", "from"):
+        settings.add_column(column)
+    values = run.config.model_dump(mode="json")
+    for key, source in sorted(sources.items()):
+        if source != "default":
+            settings.add_row(key, _value_at(values, key), source)
+    console.print(settings)
+
+
+def _value_at(values: Mapping[str, object], key: str) -> str:
+    found: object = {**values, **values["settings"]}  # type: ignore[dict-item]
+    for part in key.split("."):
+        found = found.get(part, "") if isinstance(found, Mapping) else ""
+    return str(found)
+
+
+def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run, results: Path | None) -> None:
+    """One row an evaluation, Many / Medium / Few / All in percent; mean and deviation where there are several seeds."""
+    console = Console()
+    rule = fold_rule(plan.config.folds)
+    seeds = ", ".join(str(records[0][1].seed) for records in runs)
+    table = Table(
+        title=f"{plan.config.dataset.name}, {plan.config.backbone.name}, seed {seeds}: top-1 accuracy on test in %",
+        title_justify="left",
+        caption=f"folds by '{rule.name}' ({rule.text}); everything was selected on val",
+        caption_justify="left",
+    )
+    table.add_column("posterior", no_wrap=True)
+    for column in COLUMNS:
+        table.add_column(column.capitalize(), justify="right")
+    table.add_column("")
+    for evaluation, _ in runs[0]:
+        rows = [dict(_by_label(records))[evaluation.label].accuracy(rule.name) for records in runs]
+        style = "bold" if evaluation.role == "run" else "dim" if evaluation.role == "control" else ""
+        table.add_row(evaluation.label, *(_cell([row.get(c) for row in rows]) for c in COLUMNS), ROLE_TEXT[evaluation.role], style=style)
+    _add_oracle(table, runs, rule.name)
+    console.print(table)
+    console.print(f"records: {plan.folder / 'records'}" if results is None else f"records: {results / plan.config.dataset.name}", highlight=False, soft_wrap=True)
+
+
+def _by_label(records: Sequence[tuple[Evaluation, Record]]) -> list[tuple[str, Record]]:
+    return [(evaluation.label, record) for evaluation, record in records]
+
+
+def _add_oracle(table: Table, runs: Sequence[Sequence[tuple[Evaluation, Record]]], rule: str) -> None:
+    oracles = [next((r.analyses["oracle"] for _, r in records if "oracle" in r.analyses), None) for records in runs]
+    if all(oracles):
+        rows = [oracle["accuracy"][rule] for oracle in oracles if oracle]
+        table.add_row("oracle", *(_cell([row.get(c) for row in rows]) for c in COLUMNS), "upper bound: told the subset, fewer classes", style="dim italic")
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    if len(known) == 1:
+        return f"{known[0]:.1f}"
+    return f"{statistics.mean(known):.1f} ± {statistics.stdev(known):.1f}"
+
+
+def print_fused(folder: Path, folds: str, accuracies: Mapping[str, Mapping[str, float]]) -> None:
+    """One row a fuser, for a folder of logits."""
+    table = Table(title=f"{folder}: top-1 accuracy on test in %", title_justify="left", caption=f"folds by '{folds}'; fitted on val", caption_justify="left")
+    table.add_column("fuser")
+    for column in COLUMNS:
+        table.add_column(column.capitalize(), justify="right")
+    for name, accuracy in accuracies.items():
+        table.add_row(name, *(_cell([accuracy.get(column)]) for column in COLUMNS))
+    Console().print(table)

@@ -1,0 +1,130 @@
+"""Boards as text: the cells are the same on the terminal and in markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+
+from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.report.leaderboard import COLUMNS, Board, Mean, Protocol, Row
+from ltbench.results.reported import ReportedRow
+
+HEADERS = (
+    "#",
+    "Methods",
+    "Fuser",
+    "Role",
+    "Settings",
+    "Seeds",
+    "Many",
+    "Medium",
+    "Few",
+    "All",
+    "ECE",
+    "Δ All [95 %]",
+    "p",
+    "Config",
+)
+REPORTED_HEADERS = ("Method", "Backbone", "Epochs", "Fold rule", "Many", "Medium", "Few", "All", "Source", "Read")
+
+NOTHING = "–"
+_RIGHT = {"#", "Seeds", "Many", "Medium", "Few", "All", "ECE", "p"}
+
+
+def grid(board: Board) -> tuple[list[str], list[list[str]]]:
+    """(headers, a line of cells for each row), without columns that say nothing on this board."""
+    unused = set() if any(row.label for row in board.rows) else {"Settings"}
+    unused |= set() if board.baseline is not None else {"Δ All [95 %]", "p"}
+    kept = [index for index, header in enumerate(HEADERS) if header not in unused]
+    lines = [cells(rank, row) for rank, row in enumerate(board.rows, 1)]
+    return [HEADERS[index] for index in kept], [[line[index] for index in kept] for line in lines]
+
+
+def cells(rank: int, row: Row) -> list[str]:
+    """One row under :data:`HEADERS`."""
+    delta = row.delta
+    return [
+        str(rank),
+        " + ".join(row.methods),
+        NOTHING if row.fuser == "none" else row.fuser,
+        "" if row.role == "run" else row.role,
+        row.label,
+        str(len(row.seeds)),
+        *(mean(row.accuracy[fold]) if fold in row.accuracy else NOTHING for fold in COLUMNS),
+        mean(row.ece),
+        NOTHING if delta is None else interval(delta.estimate, delta.low, delta.high),
+        NOTHING if delta is None else p_value(delta.p),
+        row.config + ("†" if row.dirty else ""),
+    ]
+
+
+def reported_cells(row: ReportedRow) -> list[str]:
+    """One published row under :data:`REPORTED_HEADERS`."""
+    accuracy = [f"{row.accuracy[fold]:.1f}" if fold in row.accuracy else NOTHING for fold in (*FOLDS, "all")]
+    return [row.method, row.backbone, row.epochs, row.fold_rule, *accuracy, row.reference, row.verified]
+
+
+def mean(value: Mean) -> str:
+    """``52.0 ± 0.3``, or ``52.0`` for one seed."""
+    return f"{value.mean:.1f}" + (f" ± {value.std:.1f}" if value.std is not None else "")
+
+
+def interval(estimate: float, low: float, high: float) -> str:
+    """``+1.9 [+1.3, +2.5]``"""
+    return f"{estimate:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def p_value(p: float) -> str:
+    """Three digits, ``< 0.001`` below."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def track_text(protocol: Protocol) -> str:
+    """The track in a line."""
+    track = protocol.track
+    start = "from scratch" if track.pretraining == "none" else f"pretrained ({track.pretraining})"
+    return f"{track.backbone}, {start}, {track.epochs} epochs, augmentation {track.augmentation}, {track.resolution} px"
+
+
+def protocol_text(board: Board) -> str:
+    """Data, fold rule and selection in a line."""
+    protocol, sizes = board.protocol, board.fold_sizes
+    rule = fold_rule(protocol.fold_rule)
+    return (
+        f"{protocol.dataset}, fingerprint {protocol.fingerprint[:12]}; {sum(sizes.values())} classes, "
+        f"{board.test} test samples; folds '{rule.name}': {rule.text}; "
+        f"{' / '.join(str(sizes[fold]) for fold in FOLDS)} classes many / medium / few; "
+        f"selected on {protocol.selection.split} ({protocol.selection.criterion})"
+    )
+
+
+def rich_board(board: Board) -> Table:
+    """The board for a terminal; references and controls are set apart by style."""
+    table = Table(
+        title=track_text(board.protocol), caption=protocol_text(board), title_justify="left", caption_justify="left"
+    )
+    headers, lines = grid(board)
+    _add_columns(table, headers)
+    for row, line in zip(board.rows, lines, strict=True):
+        table.add_row(*line, style={"reference": "bold", "control": "italic", "run": ""}[row.role])
+    return table
+
+
+def rich_reported(rows: Sequence[ReportedRow]) -> Table:
+    """Published rows for a terminal."""
+    table = Table(title="Reported (not ranked)", title_justify="left")
+    _add_columns(table, REPORTED_HEADERS)
+    for row in rows:
+        table.add_row(*reported_cells(row))
+    return table
+
+
+def _add_columns(table: Table, headers: Iterable[str]) -> None:
+    for header in headers:
+        table.add_column(header, justify="right" if header in _RIGHT else "left")
+
+
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A GitHub table; bars inside cells are escaped."""
+    lines = [list(headers), ["---:" if header in _RIGHT else "---" for header in headers]]
+    lines += [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,284 @@
+"""The record: what one row of one seed leaves behind, small enough for git and sufficient to recompute its numbers.
+
+The engine makes one with :func:`make_record`, from plain arrays in test order::
+
+    record = make_record(
+        dataset=DatasetInfo(name="glyphs-lt", fingerprint=..., num_classes=100, train_counts=..., train=10899, ...),
+        methods=["experts"],  fuser="joint",  role="run",         # fuser "none": a single full member as it is
+        members=[MemberInfo(name="experts/many", method="experts", num_classes=35, outside="reject"), ...],
+        config=row_config(resolved.config.model_dump(mode="json"), ["experts"], resolved.order, "joint"),
+        seed=0,  num_processes=1,  selection=Selection(split="val"),  fold_rule="paper",
+        correct=predictions == labels,  labels=labels,            # bool[N], int64[N]
+        ece=3.1,  nll=1.9,                                        # percent, nats
+        timings={"baseline": 41.2, "joint": 0.8},                 # seconds
+        stages=[StageInfo(method="baseline", key=...), ...],
+        track=Track(backbone="resnet10", pretraining="none", epochs=10, augmentation="...", resolution=28),
+        environment=environment(device="cpu", precision="fp32"),  # ltbench.results.provenance
+        logits_sha256={"val": logits_digest(val), "test": logits_digest(test)},
+        fuser_state=fuser.state(),
+        analyses={"oracle": {"accuracy": ...}},                   # beside the row, never ranked; {} where there is none
+        notes=[],
+    )
+
+Samples are stored sorted by class (stably, so those of one class keep their test order): the labels then follow from
+the per-class totals, and a class-stratified paired test needs nothing but two records.
+"""
+
+import base64
+import binascii
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import AwareDatetime, Field, model_validator
+
+from ltbench.canonical import canonical_json, digest, plain
+from ltbench.data.folds import FOLD_RULES
+from ltbench.metrics import accuracy_from_counts, class_counts
+from ltbench.results.schema import (
+    Calibration,
+    DatasetInfo,
+    Environment,
+    LogitsDigests,
+    MemberInfo,
+    Part,
+    Selection,
+    Sha256,
+    StageInfo,
+    Track,
+)
+
+Role = Literal["run", "reference", "control"]
+
+_TOLERANCE = 1e-3
+"""Percentage points by which a stated accuracy may differ from the counts; 4 digits are stored."""
+
+_LONGEST_LIST = 2000
+"""Numbers of one list in a fuser's state; of a longer one a record keeps the sha256."""
+
+
+class Record(Part):
+    """One row of one seed, measured by this harness. Contradictory content is refused.
+
+    Attributes:
+        methods, fuser: what was fused and how; ``none``: a single full member as it is.
+        role: ``run``: what was asked for; ``reference``: a required method alone; ``control``: a calibration applied to
+            a required method alone.
+        config: the resolved settings of this row alone (:func:`row_config`); ``config_hash``: see :func:`config_hash`.
+        fold_rule: the rule of the run; ``metrics`` hold every rule: rule -> fold -> top-1 accuracy in percent.
+        per_class_correct, per_class_total: C counts of test samples.
+        correct_bits: base64 of ``np.packbits`` of one bit per test sample, samples sorted by class.
+        timings: seconds by stage or step.
+        fuser_state: what the fuser learned.
+        analyses: what was looked at beside the posterior and is never ranked, e.g. the oracle's upper bound, by name.
+    """
+
+    schema_version: Literal[1] = 1
+    source: Literal["measured"] = "measured"
+    dataset: DatasetInfo
+    methods: tuple[str, ...] = Field(min_length=1)
+    fuser: str
+    role: Role
+    members: tuple[MemberInfo, ...] = Field(min_length=1)
+    config: dict[str, Any]
+    config_hash: Sha256
+    seed: int = Field(ge=0)
+    num_processes: int = Field(ge=1)
+    selection: Selection
+    fold_rule: str
+    metrics: dict[str, dict[str, float]]
+    calibration: Calibration
+    per_class_correct: tuple[int, ...]
+    per_class_total: tuple[int, ...]
+    correct_bits: str
+    timings: dict[str, float]
+    stages: tuple[StageInfo, ...]
+    track: Track
+    environment: Environment
+    logits_sha256: LogitsDigests
+    created: AwareDatetime
+    fuser_state: dict[str, Any]
+    analyses: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Record":
+        self._check_counts()
+        if self.fold_rule not in self.metrics:
+            raise ValueError(f"metrics lack the record's own fold rule '{self.fold_rule}'")
+        for rule, stated in self.metrics.items():
+            self._check_metrics(rule, stated)
+        if self.config_hash != config_hash(self.config):
+            raise ValueError("config_hash is not the hash of config")
+        canonical_json([self.fuser_state, self.analyses])  # refuses NaN and infinities
+        return self
+
+    def _check_counts(self) -> None:
+        right, total = self.per_class_correct, self.per_class_total
+        if not len(right) == len(total) == self.dataset.num_classes:
+            raise ValueError(f"{len(right)} and {len(total)} per-class counts for {self.dataset.num_classes} classes")
+        if min(total) < 0 or sum(total) != self.dataset.test:
+            raise ValueError(f"per_class_total sums to {sum(total)}, the test split has {self.dataset.test} samples")
+        counted, _ = class_counts(self.correct(), self.labels(), len(total))
+        if tuple(counted.tolist()) != right:
+            odd = int(np.flatnonzero(counted != np.asarray(right))[0])
+            raise ValueError(f"per_class_correct says {right[odd]} of class {odd}, correct_bits say {counted[odd]}")
+
+    def _check_metrics(self, rule: str, stated: Mapping[str, float]) -> None:
+        if rule not in FOLD_RULES:
+            raise ValueError(f"metrics under the unknown fold rule '{rule}'")
+        counted = self.accuracy(rule)
+        if stated.keys() != counted.keys():
+            raise ValueError(
+                f"metrics.{rule} has {', '.join(stated) or 'nothing'}; the counts give {', '.join(counted)}"
+            )
+        for fold, value in counted.items():
+            if abs(stated[fold] - value) > _TOLERANCE:
+                raise ValueError(f"metrics.{rule}.{fold} is {stated[fold]:.4f}, the counts give {value:.4f}")
+
+    @property
+    def name(self) -> str:
+        """``<methods joined by +>--<fuser>--s<seed>--<8 digits of config_hash>``; the file's name, too."""
+        return f"{'+'.join(self.methods)}--{self.fuser}--s{self.seed}--{self.config_hash[:8]}".replace(":", ".")
+
+    def correct(self) -> np.ndarray:
+        """bool[N], whether each test sample was classified correctly; sorted by class. ValueError: malformed bits."""
+        try:
+            packed = np.frombuffer(base64.b64decode(self.correct_bits, validate=True), dtype=np.uint8)
+        except binascii.Error as error:
+            raise ValueError(f"correct_bits is not base64: {error}") from error
+        bits = np.unpackbits(packed)
+        if len(packed) != math.ceil(self.dataset.test / 8) or bits[self.dataset.test :].any():
+            raise ValueError(f"correct_bits does not hold {self.dataset.test} bits")
+        return bits[: self.dataset.test].astype(bool)
+
+    def labels(self) -> np.ndarray:
+        """int64[N], the class of each sample of :meth:`correct`: ascending."""
+        return np.repeat(np.arange(len(self.per_class_total)), self.per_class_total)
+
+    def accuracy(self, rule: str) -> dict[str, float]:
+        """Percent right on each fold that has test samples and on ``all``. Raises UsageError for an unknown rule."""
+        return accuracy_from_counts(self.per_class_correct, self.per_class_total, self.dataset.train_counts, rule)
+
+
+def make_record(
+    *,
+    dataset: DatasetInfo,
+    methods: Sequence[str],
+    fuser: str,
+    role: Role,
+    members: Sequence[MemberInfo],
+    config: Mapping[str, Any],
+    seed: int,
+    num_processes: int,
+    selection: Selection,
+    fold_rule: str,
+    correct: np.ndarray,
+    labels: np.ndarray,
+    ece: float,
+    nll: float,
+    timings: Mapping[str, float],
+    stages: Sequence[StageInfo],
+    track: Track,
+    environment: Environment,
+    logits_sha256: Mapping[str, str],
+    fuser_state: Mapping[str, Any],
+    analyses: Mapping[str, Any],
+    notes: Sequence[str],
+) -> Record:
+    """A record from ``correct`` bool[N] and ``labels`` int64[N] in test order; for the others see the module's text.
+
+    Raises:
+        ValueError: lengths differ or parts contradict each other (pydantic's ValidationError is one).
+    """
+    correct, labels = np.asarray(correct, dtype=bool), np.asarray(labels)
+    if correct.shape != labels.shape or labels.ndim != 1:
+        raise ValueError(
+            f"correct has shape {correct.shape}, labels {labels.shape}; one entry for each test sample is needed"
+        )
+    right, total = class_counts(correct, labels, dataset.num_classes)
+    settings = plain(config)
+    return Record(
+        dataset=dataset,
+        methods=tuple(methods),
+        fuser=fuser,
+        role=role,
+        members=tuple(members),
+        config=settings,
+        config_hash=config_hash(settings),
+        seed=seed,
+        num_processes=num_processes,
+        selection=selection,
+        fold_rule=fold_rule,
+        metrics={
+            rule: _rounded(accuracy_from_counts(right, total, dataset.train_counts, rule), 4) for rule in FOLD_RULES
+        },
+        calibration=Calibration(ece=round(ece, 4), nll=round(nll, 4) if math.isfinite(nll) else None),
+        per_class_correct=tuple(right.tolist()),
+        per_class_total=tuple(total.tolist()),
+        correct_bits=base64.b64encode(np.packbits(correct[np.argsort(labels, kind="stable")]).tobytes()).decode(),
+        timings=_rounded(timings, 3),
+        stages=tuple(stages),
+        track=track,
+        environment=environment,
+        logits_sha256=LogitsDigests(**logits_sha256),
+        created=datetime.now(UTC).replace(microsecond=0),
+        fuser_state=compact_numbers(fuser_state),
+        analyses=compact_numbers(analyses),
+        notes=tuple(notes),
+    )
+
+
+def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterable[str], fuser: str) -> dict[str, Any]:
+    """The part of a run's resolved settings that decides one row: equal rows of different runs have equal hashes.
+
+    Args:
+        config: :class:`ltbench.config.RunConfig` as plain values.
+        methods: of the row.
+        order: these and all that they require.
+        fuser: of the row; ``none`` has no settings.
+    """
+    sections = {name: config["settings"][name] for name in [*order, fuser] if name in config["settings"]}
+    return {**config, "methods": list(methods), "fusers": [] if fuser == "none" else [fuser], "settings": sections}
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """sha256 (hex) of the canonical JSON without ``seed`` and ``dataset.root`` (where the images lie)."""
+    kept = {key: value for key, value in config.items() if key != "seed"}
+    if isinstance(kept.get("dataset"), Mapping):
+        kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "root"}
+    return digest(kept)
+
+
+def logits_digest(logits: Mapping[str, np.ndarray]) -> str:
+    """sha256 (hex) of members' logits on one split: name, shape and little-endian float32 values of each, by name."""
+    total = hashlib.sha256()
+    for name in sorted(logits):
+        values = np.ascontiguousarray(logits[name], dtype="<f4")
+        total.update(canonical_json([name, values.shape]).encode())
+        total.update(values.tobytes())
+    return total.hexdigest()
+
+
+def compact_numbers(values: Any) -> Any:
+    """Floats with 6 significant digits; a list of more than 2,000 numbers becomes
+    ``{"numbers": how many, "sha256": of their canonical JSON}``."""
+    values = plain(values)
+    if isinstance(values, dict):
+        return {key: compact_numbers(value) for key, value in values.items()}
+    if isinstance(values, list):
+        if (size := _numbers_in(values)) > _LONGEST_LIST:
+            return {"numbers": size, "sha256": digest(values)}
+        return [compact_numbers(value) for value in values]
+    return float(f"{values:.6g}") if isinstance(values, float) else values
+
+
+def _numbers_in(value: Any) -> int:
+    return sum(map(_numbers_in, value)) if isinstance(value, list) else 1
+
+
+def _rounded(values: Mapping[str, float], digits: int) -> dict[str, float]:
+    return {key: round(float(value), digits) for key, value in values.items()}

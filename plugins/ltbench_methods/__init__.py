@@ -1,0 +1,22 @@
+"""The methods that ltbench ships, registered like anyone's. Hooks only: one method, one file."""
+
+from collections.abc import Iterator
+
+from ltbench.plugin import MethodSpec, hookimpl
+
+
+@hookimpl
+def ltbench_methods() -> Iterator[MethodSpec]:
+    yield MethodSpec(
+        "baseline",
+        target="ltbench_methods.baseline:Baseline",
+        summary="One classifier over all classes, cross entropy, instance-balanced sampling.",
+        paper="Sec. 3.1, 4",
+    )
+    yield MethodSpec(
+        "experts",
+        target="ltbench_methods.experts:Experts",
+        summary="A classifier for each of several subsets of classes of similar frequency.",
+        paper="Sec. 3",
+        requires=("baseline",),
+    )

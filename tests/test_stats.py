@@ -1,0 +1,179 @@
+"""Paired tests against independent computations: index resampling, scipy, closed forms."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from ltbench.errors import DataError
+from ltbench.stats import Difference, holm, mcnemar, stratified_bootstrap
+
+LABELS = np.repeat(np.arange(4), [30, 20, 25, 15])
+GROUPS = {"many": np.array([0, 1]), "few": np.array([2, 3]), "none": np.array([], dtype=int), "all": np.arange(4)}
+
+
+def two_classifiers(seeds: int, gain: float = 0.15, rng: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """bool[S, 90] twice; they agree on most samples, and A is right more often."""
+    random = np.random.default_rng(rng)
+    b = random.random((seeds, len(LABELS))) < 0.5
+    flipped = random.random(b.shape) < 0.3
+    return np.where(flipped, random.random(b.shape) < 0.5 + gain, b), b
+
+
+def by_resampling_indices(a: np.ndarray, b: np.ndarray, resamples: int = 20_000) -> dict[str, np.ndarray]:
+    """The resampled differences, drawn sample by sample and seed by seed: what the definition says, slowly."""
+    random = np.random.default_rng(1)
+    difference = 100.0 * (a.astype(float) - b.astype(float))
+    drawn: dict[str, list[float]] = {name: [] for name in GROUPS}
+    for _ in range(resamples):
+        seeds = random.integers(len(a), size=len(a))
+        picked = {c: random.choice(np.flatnonzero(LABELS == c), size=(LABELS == c).sum()) for c in range(4)}
+        for name, classes in GROUPS.items():
+            if len(classes):
+                positions = np.concatenate([picked[c] for c in classes])
+                drawn[name].append(difference[seeds][:, positions].mean())
+    return {name: np.array(values) for name, values in drawn.items() if values}
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_bootstrap_agrees_with_resampling_indices(seeds: int) -> None:
+    a, b = two_classifiers(seeds)
+    found = stratified_bootstrap(a, b, LABELS, GROUPS)
+    expected = by_resampling_indices(a, b, resamples=4000)
+    assert set(found) == {"many", "few", "all"}
+    for name, drawn in expected.items():
+        own = np.isin(LABELS, GROUPS[name])
+        spread = drawn.std()
+        assert found[name].estimate == pytest.approx(100 * (a[:, own].mean() - b[:, own].mean()))
+        assert found[name].low == pytest.approx(np.quantile(drawn, 0.025), abs=0.2 * spread)
+        assert found[name].high == pytest.approx(np.quantile(drawn, 0.975), abs=0.2 * spread)
+        assert found[name].p == pytest.approx(min(1, 2 * min((drawn <= 0).mean(), (drawn >= 0).mean())), abs=0.03)
+
+
+def test_bootstrap_of_one_class_agrees_with_scipy() -> None:
+    a, b = (side[0, :30] for side in two_classifiers(1))
+    found = stratified_bootstrap(a, b, np.zeros(30, dtype=int), {"all": np.array([0])})["all"]
+    expected = scipy_stats.bootstrap(
+        (a.astype(float), b.astype(float)),
+        lambda x, y, axis: 100 * (x.mean(axis=axis) - y.mean(axis=axis)),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=10_000,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    step = 100 / 30  # the statistic takes whole steps, so two runs may be one apart
+    assert found.low == pytest.approx(expected.low, abs=1.01 * step)
+    assert found.high == pytest.approx(expected.high, abs=1.01 * step)
+
+
+def test_stratification_keeps_differences_between_classes_out_of_the_interval() -> None:
+    """A is right on all of class 0 and B on all of class 1: nothing varies within a class."""
+    labels = np.repeat([0, 1], 50)
+    found = stratified_bootstrap(labels == 0, labels == 1, labels, {"all": np.array([0, 1]), "first": np.array([0])})
+    assert found["all"] == Difference(0.0, 0.0, 0.0, 1.0)
+    assert found["first"] == Difference(100.0, 100.0, 100.0, pytest.approx(2 / 10_001))
+
+
+def test_seeds_that_disagree_widen_the_interval() -> None:
+    """Seed 0 is better by 20 points and seed 1 worse by 20: the average is 0, one sure sign would be a mistake."""
+    better = np.tile([True] * 6 + [False] * 4, 100)
+    worse = np.tile([True] * 4 + [False] * 6, 100)
+    labels = np.zeros(1000, dtype=int)
+    found = stratified_bootstrap(np.stack([better, worse]), np.stack([worse, better]), labels, {"all": np.array([0])})["all"]
+    assert found.estimate == 0
+    assert found.low < -18
+    assert found.high > 18
+    assert found.p > 0.5
+
+
+def test_same_classifier_differs_by_nothing() -> None:
+    a, _ = two_classifiers(2)
+    assert stratified_bootstrap(a, a, LABELS, GROUPS)["all"] == Difference(0.0, 0.0, 0.0, 1.0)
+
+
+def test_exchanging_the_classifiers_changes_the_sign() -> None:
+    a, b = two_classifiers(2)
+    forth = stratified_bootstrap(a, b, LABELS, GROUPS)["all"]
+    back = stratified_bootstrap(b, a, LABELS, GROUPS)["all"]
+    assert back.estimate == -forth.estimate
+    assert back.low == pytest.approx(-forth.high, abs=1.5)
+    assert back.p == pytest.approx(forth.p, abs=0.02)
+
+
+def test_bootstrap_repeats_for_a_seed() -> None:
+    a, b = two_classifiers(3)
+    assert stratified_bootstrap(a, b, LABELS, GROUPS) == stratified_bootstrap(a, b, LABELS, GROUPS)
+    assert stratified_bootstrap(a, b, LABELS, GROUPS, seed=1) != stratified_bootstrap(a, b, LABELS, GROUPS)
+
+
+def test_order_of_the_samples_does_not_matter() -> None:
+    a, b = two_classifiers(2)
+    order = np.random.default_rng(3).permutation(len(LABELS))
+    assert stratified_bootstrap(a[:, order], b[:, order], LABELS[order], GROUPS) == stratified_bootstrap(a, b, LABELS, GROUPS)
+
+
+def test_interval_covers_the_true_difference_as_often_as_it_says() -> None:
+    """400 test sets drawn from known outcome probabilities: the 90 % interval misses about 10 % of the time."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 100)
+    right_a, right_b = np.array([0.9, 0.6, 0.5, 0.3])[labels], np.array([0.8, 0.6, 0.3, 0.3])[labels]
+    truth = 100 * (right_a - right_b).mean()
+    covered = 0
+    for trial in range(400):
+        a, b = random.random(400) < right_a, random.random(400) < right_b
+        groups = {"all": np.arange(4)}
+        found = stratified_bootstrap(a, b, labels, groups, resamples=500, level=0.9, seed=trial)["all"]
+        covered += found.low <= truth <= found.high
+    assert 0.86 < covered / 400 < 0.94
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "labels"),
+    [
+        (np.ones(3, bool), np.ones(4, bool), np.zeros(3, int)),
+        (np.ones((2, 3), bool), np.ones((1, 3), bool), np.zeros(3, int)),
+        (np.ones(3, bool), np.ones(3, bool), np.zeros(4, int)),
+        (np.ones(0, bool), np.ones(0, bool), np.zeros(0, int)),
+    ],
+)
+def test_unpaired_input_is_refused(a: np.ndarray, b: np.ndarray, labels: np.ndarray) -> None:
+    with pytest.raises(DataError, match="same seeds and samples"):
+        stratified_bootstrap(a, b, labels, {"all": np.array([0])})
+
+
+def test_holm_by_hand() -> None:
+    """Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 = 0.02, 0.03, 0.06, 0.04; the last may not fall below the third."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == pytest.approx([1.0, 1.0])
+    assert holm([0.04]) == pytest.approx([0.04])
+    assert len(holm([])) == 0
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.2))
+def test_holm_rejects_what_the_step_down_procedure_rejects(p_values: list[float], level: float) -> None:
+    corrected = holm(p_values)
+    rejected = set()
+    for step, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if p_values[index] * (len(p_values) - step) > level:
+            break
+        rejected.add(index)
+    assert {int(index) for index in np.flatnonzero(corrected <= level)} == rejected
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemar_agrees_with_the_binomial_test(only_a: int, only_b: int) -> None:
+    a = np.array([True] * only_a + [False] * only_b + [True] * 5 + [False] * 3)
+    b = np.array([False] * only_a + [True] * only_b + [True] * 5 + [False] * 3)
+    found = mcnemar(a, b)
+    assert (found.only_a, found.only_b) == (only_a, only_b)
+    expected = scipy_stats.binomtest(only_a, only_a + only_b, 0.5).pvalue if only_a + only_b else 1.0
+    assert found.p == pytest.approx(expected)
+
+
+def test_mcnemar_refuses_other_lengths() -> None:
+    with pytest.raises(DataError, match="equally long"):
+        mcnemar(np.ones(3, bool), np.ones(4, bool))
