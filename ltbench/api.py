@@ -31,7 +31,7 @@ def get_fuser(name: str, num_classes: int, **config: Any) -> Fuser:
 
 
 def get_dataset(name: str, root: Path | str | None = None, **options: Any) -> Dataset:
-    """The dataset of that name; ``root`` is the folder of its images where it needs one. Raises as :func:`get_method`."""
+    """The dataset of that name; ``root``: folder of its images where it needs one. Raises as :func:`get_method`."""
     cls: type[Dataset] = plugins().datasets.load(name)
     return cls(_checked(cls.Options, name, options, "get_dataset"), Path(root) if root is not None else None)
 

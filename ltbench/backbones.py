@@ -60,7 +60,7 @@ class ResNet10(ResNet):
         self.feature_info = [{"num_chs": width, "reduction": stem_stride, "module": "act1"}, *info]
         self.num_features = self.head_hidden_size = widths[-1]
         self.global_pool, self.fc = timm.layers.create_classifier(self.num_features, num_classes, pool_type=global_pool)
-        self.init_weights()
+        self.init_weights(zero_init_last=False)
 
 
 default_cfgs = generate_default_cfgs(
@@ -128,10 +128,10 @@ class Backbone(nn.Module):
         """Let the top ``blocks`` blocks learn and freeze the rest; None: all learn; 0: none.
 
         Raises:
-            UsageError: more blocks than the model has.
+            UsageError: fewer than none, or more blocks than the model has.
         """
         available = self.blocks
-        if blocks is not None and blocks > len(available):
+        if blocks is not None and not 0 <= blocks <= len(available):
             raise UsageError(
                 f"learnable_blocks = {blocks + 1}: this backbone has {len(available)} blocks below the head; "
                 f"use 1 (the head alone) to {len(available) + 1}, or 'all'."
@@ -234,7 +234,8 @@ def _first_line(error: BaseException) -> str:
 
 
 _WRAPPERS = ("state_dict", "model", "model_state", "net")
-_PREFIXES = ("module.", "backbone.", "trunk.", "encoder.", "feat_model.")
+_PREFIXES = ("module.", "backbone.", "trunk.", "encoder.", "feat_model.", "all.")
+"""``all.`` is in the ``weights.safetensors`` of a stage whose one member covers all classes."""
 
 
 def load_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -254,7 +255,7 @@ def load_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises pickle.UnpicklingError for a file with anything but weights
         if type(error).__name__ != "UnpicklingError":
             raise
-        raise DataError(f"checkpoint {path} holds more than weights; save its state_dict alone.") from error
+        raise DataError(f"checkpoint {path} holds more than weights, or is no PyTorch file; save a state_dict alone.") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
@@ -278,19 +279,18 @@ def load_backbone(backbone: Backbone, weights: Mapping[str, Tensor], source: Pat
     """
     load_exactly(backbone.trunk, weights, source)
     if backbone.projection is not None and any(name.startswith("projection.") for name in weights):
-        inner = {name.removeprefix("projection."): value for name, value in weights.items() if name.startswith("projection.")}
-        load_exactly(backbone.projection, inner, source)
+        load_exactly(backbone.projection, weights, source, "projection.")
 
 
-def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Fill every weight of ``module`` from ``weights`` by name. Raises DataError for the first missing or misshapen one."""
-    state = module.state_dict()
+def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path, prefix: str = "") -> None:
+    """Fill every weight of ``module`` from the one named ``prefix`` + its name. Raises DataError for the first missing or misshapen one."""
+    state = {prefix + name: value for name, value in module.state_dict().items()}
     for name, value in state.items():
         if name not in weights:
             raise DataError(f"checkpoint {source} has no '{name}': it is of another model (it begins with '{next(iter(weights))}').")
         if weights[name].shape != value.shape:
             raise DataError(f"checkpoint {source}: '{name}' has shape {tuple(weights[name].shape)}, the model needs {tuple(value.shape)}.")
-    module.load_state_dict({name: weights[name] for name in state})
+    module.load_state_dict({name.removeprefix(prefix): weights[name] for name in state})
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -1,7 +1,7 @@
 """Fitting a fuser's parameters on the validation split: L-BFGS in float64, full batch, L2 strength by cross-validation.
 
-What is minimised is ``mean cross entropy + l2 * |parameters - centre|^2``. The fuser gives the first term and its gradient
-(:data:`Loss`), a chunk of samples at a time (:func:`sum_over_chunks`), so that its memory does not grow with the split.
+The fuser gives its objective and the gradient (:data:`Objective`), computed a chunk of samples at a time
+(:func:`mean_over_chunks`), so that its memory does not grow with the split.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,13 +18,14 @@ from ltbench.fuser import FuserConfig, MemberLogits
 from ltbench.posterior import chunks, log_softmax
 from ltbench.threads import map_parts
 
-Loss = Callable[[Tensor, Tensor], tuple[float, Tensor]]
-"""``loss(parameters float64[P], rows int64[M])``: mean cross entropy over those samples, and its gradient float64[P]."""
+Objective = Callable[[Tensor, Tensor, float], tuple[float, Tensor]]
+"""``objective(parameters float64[P], rows int64[M], l2)``: mean cross entropy over those samples plus ``l2`` times the squared
+distance of the model's weights from where they are held, and the gradient float64[P]. With ``l2 = 0``: the cross entropy."""
 
 Strength = Annotated[float, Field(gt=0)]
 
-CV_TOLERANCE, FINAL_TOLERANCE = 1e-6, 1e-12
-"""Relative decrease of the objective at which L-BFGS stops: while comparing strengths, and for the fit that is kept."""
+CV_TOLERANCE, FINAL_TOLERANCE = 1e-5, 1e-10
+"""Decrease of the objective in a step at which L-BFGS stops: while strengths are compared, and for the fit that is kept."""
 
 
 class L2Config(FuserConfig):
@@ -34,10 +35,10 @@ class L2Config(FuserConfig):
         "auto", description="L2 strength; auto: the best of l2_grid by cross-validation inside the validation split"
     )
     l2_grid: tuple[Strength, ...] = Field(
-        (1e-2, 3e-3, 1e-3, 3e-4, 1e-4), min_length=1, description="l2 = auto: strengths to choose from"
+        (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5), min_length=1, description="l2 = auto: strengths to choose from"
     )
-    folds: int = Field(5, ge=2, description="l2 = auto: folds of the cross-validation, class by class")
-    max_iterations: int = Field(500, ge=1, description="L-BFGS iterations of one fit, at most")
+    folds: int = Field(5, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
+    max_iterations: int = Field(1000, ge=1, description="L-BFGS iterations of one fit, at most")
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,22 @@ class Fitted:
         return {"l2": self.l2, "l2_held_out": {f"{l2:g}": loss for l2, loss in self.held_out.items()}}
 
 
-def fit_with_l2(loss: Loss, centre: Tensor, labels: Tensor, config: L2Config) -> Fitted:
-    """Minimise ``loss + l2 * |parameters - centre|^2`` over all samples, starting from the centre.
+def fit_with_l2(objective: Objective, start: Tensor, labels: Tensor, config: L2Config) -> Fitted:
+    """Minimise the objective over all samples, from ``start`` float64[P]; ``labels`` int64[N] spread the classes over the folds.
 
     With ``l2 = auto`` the grid is walked from the strongest strength to weaker ones for as long as the held-out cross
-    entropy falls; each fold goes on from its own last solution. A tie keeps the stronger. ``labels`` int64[N] serve to
-    spread the classes over the folds.
+    entropy falls; each fold goes on from its own last solution. A tie keeps the stronger. A split of one sample, which
+    cannot be held out, takes the strongest.
     """
     everything = torch.arange(len(labels))
 
     def fit(rows: Tensor, start: Tensor, l2: float, tolerance: float) -> Tensor:
-        return minimise(loss, rows, start, centre, l2, tolerance, config.max_iterations)
+        return minimise(objective, rows, start, l2, tolerance, config.max_iterations)
 
     if config.l2 != "auto":
-        return Fitted(fit(everything, centre, config.l2, FINAL_TOLERANCE), config.l2, {})
+        return Fitted(fit(everything, start, config.l2, FINAL_TOLERANCE), config.l2, {})
     folds = stratified_folds(labels, config.folds)
-    solutions = [centre] * len(folds)
+    solutions = [start] * len(folds)
     held_out: dict[float, float] = {}
     strengths = sorted(set(config.l2_grid), reverse=True)
     best = strengths[0]
@@ -83,12 +84,12 @@ def fit_with_l2(loss: Loss, centre: Tensor, labels: Tensor, config: L2Config) ->
         for number, fold in enumerate(folds):
             kept = everything[~torch.isin(everything, fold)]
             solutions[number] = fit(kept, solutions[number], l2, CV_TOLERANCE)
-            total += loss(solutions[number], fold)[0] * len(fold)
+            total += objective(solutions[number], fold, 0.0)[0] * len(fold)
         held_out[l2] = total / len(labels)
         if held_out[l2] >= held_out[best] and l2 != best:
             break
         best = l2
-    return Fitted(fit(everything, centre, best, FINAL_TOLERANCE), best, held_out)
+    return Fitted(fit(everything, start, best, FINAL_TOLERANCE), best, held_out)
 
 
 def stratified_folds(labels: Tensor, folds: int) -> list[Tensor]:
@@ -97,31 +98,27 @@ def stratified_folds(labels: Tensor, folds: int) -> list[Tensor]:
     return [by_class[first::folds].sort().values for first in range(min(folds, len(labels)))]
 
 
-def minimise(
-    loss: Loss, rows: Tensor, start: Tensor, centre: Tensor, l2: float, tolerance: float, max_iterations: int
-) -> Tensor:
+def minimise(objective: Objective, rows: Tensor, start: Tensor, l2: float, tolerance: float, max_iterations: int) -> Tensor:
     """Parameters float64[P] at which L-BFGS from ``start`` ends, for the samples ``rows`` int64[M]."""
 
-    def objective(values: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = torch.from_numpy(values)
-        value, gradient = loss(parameters, rows)
-        distance = parameters - centre
-        return value + l2 * float(distance @ distance), (gradient + 2 * l2 * distance).numpy()
+    def evaluate(values: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = objective(torch.from_numpy(values), rows, l2)
+        return value, gradient.numpy()
 
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "maxcor": 10, "ftol": tolerance, "gtol": 1e-9}
-    found = minimize(objective, start.numpy(), jac=True, method="L-BFGS-B", options=options)
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": tolerance, "gtol": 1e-9}
+    found = minimize(evaluate, start.numpy(), jac=True, method="L-BFGS-B", options=options)
     return torch.from_numpy(np.array(found.x))
 
 
 def mean_over_chunks(
     function: Callable[[Tensor], tuple[float, Tensor]], rows: Tensor, width: int
 ) -> tuple[float, Tensor]:
-    """Mean loss and gradient over the samples ``rows``; ``function`` gives both summed over the few it is shown.
+    """Mean loss and gradient over the samples ``rows`` int64[M]; ``function`` gives both summed over the few it is shown.
 
     ``width`` is how many numbers ``function`` holds for a sample.
     """
     sums = map_parts(function, [rows[part] for part in chunks(len(rows), width)])
-    gradient = torch.stack([part[1] for part in sums]).sum(dim=0) if len(sums) > 1 else sums[0][1]
+    gradient = torch.stack([part[1] for part in sums]).sum(dim=0)
     return sum(part[0] for part in sums) / len(rows), gradient / len(rows)
 
 
@@ -129,7 +126,7 @@ class PosteriorClassifier:
     """Linear softmax classifier with ``outputs`` classes on the members' concatenated posteriors p_E (Sec. 3.3.3, 3.3.4).
 
     Its parameters float64[outputs * (F + 1)] are a matrix by rows: F weights, for the F entries of the p_E, the reject ones
-    too, and a bias. They start at zero, which is the uniform answer.
+    too, and a bias. They start at zero, which is the uniform answer, and are held there.
     """
 
     def __init__(self, members: Sequence[MemberLogits], outputs: int) -> None:
@@ -139,24 +136,27 @@ class PosteriorClassifier:
 
     def log_probabilities(self, parameters: Tensor, members: Sequence[MemberLogits]) -> Tensor:
         """float64[n, outputs] for the samples of ``members``."""
-        return self._forward(parameters, members, slice(None))[1]
+        return self._forward(parameters, [member.logits for member in members])[1]
 
-    def loss(self, members: Sequence[MemberLogits], targets: Tensor) -> Loss:
-        """Cross entropy on these samples, ``targets`` int64[N] among the outputs."""
-
-        def loss(parameters: Tensor, rows: Tensor) -> tuple[float, Tensor]:
-            return mean_over_chunks(lambda part: summed(parameters, part), rows, self.inputs + self.outputs)
+    def objective(self, members: Sequence[MemberLogits], targets: Tensor) -> Objective:
+        """Cross entropy on these samples, ``targets`` int64[N] among the outputs, and L2 on weights and biases."""
 
         def summed(parameters: Tensor, rows: Tensor) -> tuple[float, Tensor]:
-            inputs, log_p = self._forward(parameters, members, rows)
+            inputs, log_p = self._forward(parameters, [member.logits.index_select(0, rows) for member in members])
             chosen = targets[rows][:, None]
             value = -float(log_p.gather(1, chosen).sum())
             error = log_p.exp().scatter_add_(1, chosen, log_p.new_full(chosen.shape, -1.0))
             return value, (error.T @ inputs).flatten()
 
-        return loss
+        def objective(parameters: Tensor, rows: Tensor, l2: float) -> tuple[float, Tensor]:
+            width = self.inputs + self.outputs
+            value, gradient = mean_over_chunks(lambda part: summed(parameters, part), rows, width)
+            return value + l2 * float(parameters @ parameters), gradient + 2 * l2 * parameters
 
-    def _forward(self, parameters: Tensor, members: Sequence[MemberLogits], rows: Tensor | slice) -> tuple[Tensor, Tensor]:
-        posteriors = [log_softmax(member.logits[rows]).exp() for member in members]
-        inputs = torch.cat([*posteriors, torch.ones(len(posteriors[0]), 1, dtype=torch.float64)], dim=1)
+        return objective
+
+    def _forward(self, parameters: Tensor, logits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """(inputs float64[n, F + 1], log probabilities float64[n, outputs])."""
+        ones = torch.ones(len(logits[0]), 1, dtype=torch.float64)
+        inputs = torch.cat([*(log_softmax(own).exp() for own in logits), ones], dim=1)
         return inputs, log_softmax(inputs @ parameters.view(self.outputs, self.inputs).T)

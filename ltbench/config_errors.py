@@ -20,7 +20,7 @@ _TYPES = {
     "object": "a table",
 }
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-_DEEPEST_KEY = 6
+_DEEPEST_KEY = 6  # a model may contain itself
 
 
 class Keys:

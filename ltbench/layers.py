@@ -37,7 +37,7 @@ class Given:
 
 
 Merged = dict[KeyPath, Given]
-"""What all layers give together, one entry for each key that is no table."""
+"""What all layers give together, one entry for each key that is no table or an empty one."""
 
 
 def read_toml(path: Path | Traversable, source: str) -> Layer:
@@ -72,7 +72,7 @@ def parse_override(text: str) -> Layer:
 
 
 def merge(layers: Iterable[Layer]) -> Merged:
-    """Later layers win, key by key. A table replaces a value and a value a table; lists are replaced whole."""
+    """Later layers win, key by key. Lists are replaced whole; an empty table clears what the layers below put there."""
     merged: Merged = {}
     for layer in layers:
         for path, value in leaves(layer.values):
@@ -83,10 +83,16 @@ def merge(layers: Iterable[Layer]) -> Merged:
 
 
 def leaves(values: dict[str, Any], above: KeyPath = ()) -> list[tuple[KeyPath, Any]]:
-    """Every key that is no table, with its value; an empty table gives none."""
+    """Every key that is no table, with its value; and every empty table, but for a section's bare header."""
     found: list[tuple[KeyPath, Any]] = []
     for key, value in values.items():
-        found += leaves(value, (*above, key)) if isinstance(value, dict) else [((*above, key), value)]
+        path = (*above, key)
+        if not isinstance(value, dict):
+            found.append((path, value))
+        elif value:
+            found += leaves(value, path)
+        elif above:
+            found.append((path, {}))
     return found
 
 

@@ -96,14 +96,22 @@ def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], i
     for key, kind in (("num_classes", int), ("train_counts", list), ("members", list)):
         if not isinstance(description.get(key), kind):
             raise DataError(f"{path}: '{key}' is missing or no {kind.__name__}.")
-    counts = np.asarray(description["train_counts"])
-    if counts.shape != (description["num_classes"],) or not np.issubdtype(counts.dtype, np.integer):
-        raise DataError(f"{path}: train_counts must be {description['num_classes']} integers, one for each class.")
+    counts = description["train_counts"]
+    if len(counts) != description["num_classes"] or not _are_integers(counts) or min(counts, default=0) < 0:
+        raise DataError(f"{path}: train_counts must be {description['num_classes']} integers from 0 up, one for each class.")
     for entry in description["members"]:
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}: a member must be an object, got {entry!r}.")
         missing = {"name", "method", "classes", "outside"} - set(entry)
         if missing:
             raise DataError(f"{path}: member {entry.get('name', '?')!r} lacks '{min(missing)}'.")
-    return description["members"], description["num_classes"], counts.astype(np.int64)
+        if not isinstance(entry["classes"], list) or not _are_integers(entry["classes"]):
+            raise DataError(f"{path}: member {entry['name']!r}: classes must be a list of class ids.")
+    return description["members"], description["num_classes"], np.array(counts, dtype=np.int64)
+
+
+def _are_integers(values: list[Any]) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)
 
 
 def _read_split(path: Path, entries: Sequence[Mapping[str, Any]], num_classes: int) -> SplitLogits:
@@ -114,6 +122,9 @@ def _read_split(path: Path, entries: Sequence[Mapping[str, Any]], num_classes: i
     for name in (*RESERVED, *(entry["name"] for entry in entries)):
         if name not in tensors:
             raise DataError(f"{path} has no tensor '{name}'; it has {', '.join(sorted(tensors))}.")
+    for name in RESERVED:
+        if tensors[name].ndim != 1 or tensors[name].is_floating_point():
+            raise DataError(f"{path}: '{name}' must be integers [N], got {tensors[name].dtype}{list(tensors[name].shape)}.")
     try:
         members = [
             MemberLogits(entry["name"], entry["method"], torch.as_tensor(entry["classes"]), entry["outside"], tensors[entry["name"]])

@@ -1,10 +1,11 @@
 """Finds plugins, keeps each one's failure to itself, and says what became of every one of them.
 
-pluggy's own loader lets one failing import end the program and passes over a second distribution that reuses the name of
-an entry point. Here each entry point is imported in its own ``try`` and each plugin is called alone.
+pluggy's own loader lets one failing import end the program and passes over a second distribution that reuses the name
+of an entry point. Here each entry point is imported in its own ``try`` and each plugin is called alone.
 
 Environment: ``LTBENCH_DISABLE_PLUGINS`` lists plugins to leave out, by distribution, by entry point or as
-``distribution:entry_point``, separated by commas; with ``LTBENCH_STRICT_PLUGINS=1`` a broken or incompatible plugin is an error.
+``distribution:entry_point``, separated by commas; with ``LTBENCH_STRICT_PLUGINS=1`` a broken or incompatible plugin is
+an error.
 """
 
 import os
@@ -53,7 +54,9 @@ class Plugins:
     def load(cls, files: Sequence[Path] = ()) -> "Plugins":
         """Everything that is installed, and the given files. A plugin that fails is recorded; it stops nobody else."""
         self = cls()
-        disabled = [entry.strip() for entry in os.environ.get("LTBENCH_DISABLE_PLUGINS", "").split(",") if entry.strip()]
+        disabled = [
+            entry.strip() for entry in os.environ.get("LTBENCH_DISABLE_PLUGINS", "").split(",") if entry.strip()
+        ]
         for candidate in [*from_entry_points(), *map(from_file, files)]:
             self.records.append(candidate.record)
             if _is_disabled(candidate.record, disabled):
@@ -90,6 +93,15 @@ class Plugins:
                     self._failed_call(record, hook, error)
         return answers
 
+    def import_targets(self) -> None:
+        """Import every class that is registered, and mark as broken the plugins whose class cannot be."""
+        for registry in self._registries.values():
+            for entry in registry.entries():
+                try:
+                    registry.load(entry.qualified)
+                except PluginError as error:
+                    _mark_broken(entry.plugin, error)
+
     def _load(self, candidate: Candidate) -> None:
         record = candidate.record
         specs: list[Spec] = []
@@ -119,7 +131,9 @@ class Plugins:
         for caller in callers:
             if not caller.has_spec():
                 raise _Refused(f"there is no hook '{caller.name}'.{did_you_mean(caller.name, self._hooks)}")
-        unmarked = {name for name in self._hooks if callable(getattr(plugin, name, None))} - {caller.name for caller in callers}
+        unmarked = {name for name in self._hooks if callable(getattr(plugin, name, None))} - {
+            caller.name for caller in callers
+        }
         if unmarked:
             raise _Refused(f"{min(unmarked)} is not marked with @hookimpl (from ltbench.plugin import hookimpl)")
         if not callers:
@@ -140,14 +154,20 @@ class Plugins:
         if same:
             raise _Refused(f"{hook} yields '{spec.name}' twice")
         for other in self._registries[spec.kind].entries():
-            if other.spec.name == spec.name and normalized(other.plugin.distribution) == normalized(record.distribution):
+            if other.spec.name == spec.name and normalized(other.plugin.distribution) == normalized(
+                record.distribution
+            ):
                 raise _Refused(f"{spec.kind} '{spec.name}' is already registered by {other.plugin}; rename one of them")
 
     def _mark_conflicts(self) -> None:
         for registry in self._registries.values():
             for entry in registry.entries():
                 if registry.name_of(entry) != entry.spec.name:
-                    others = [e.plugin for e in registry.entries() if e.spec.name == entry.spec.name and e.plugin is not entry.plugin]
+                    others = [
+                        e.plugin
+                        for e in registry.entries()
+                        if e.spec.name == entry.spec.name and e.plugin is not entry.plugin
+                    ]
                     note = f"{registry.kind} '{entry.spec.name}' is also provided by {', '.join(map(str, others))}"
                     entry.plugin.error = f"{entry.plugin.error}; {note}" if entry.plugin.status == "conflict" else note
                     entry.plugin.status = "conflict"
@@ -171,7 +191,7 @@ _loaded: Plugins | None = None
 
 def use_plugin_files(files: Sequence[Path]) -> None:
     """Take these files for plugins, too; plugins are looked for anew when they are next needed."""
-    global _files, _loaded  # noqa: PLW0603
+    global _files, _loaded
     _files, _loaded = tuple(files), None
 
 
@@ -218,9 +238,13 @@ def _is_disabled(record: PluginRecord, disabled: Sequence[str]) -> bool:
 
 
 def _mark_broken(record: PluginRecord, error: BaseException, doing: str = "") -> None:
-    record.status = "broken"
-    record.error = doing + (str(error) if isinstance(error, _Refused) else one_line(error))
-    record.traceback = "".join(traceback.format_exception(error))
+    """Add ``error`` to what is wrong; the traceback is that of the plugin's own exception, if there is one."""
+    own = error.__cause__ if isinstance(error, PluginError) else error
+    message = doing + (str(error).rstrip(".") if isinstance(error, _Refused | PluginError) else one_line(error))
+    earlier = f"{record.error}; " if record.status == "broken" and message not in record.error else ""
+    record.status, record.error = "broken", earlier + message
+    if own is not None and not isinstance(own, _Refused):
+        record.traceback = record.traceback or "".join(traceback.format_exception(own))
 
 
 def _line(record: PluginRecord) -> str:

@@ -50,7 +50,7 @@ def _optional(name: str) -> tuple[Any, Any]:
     return field.annotation | None, Field(None, description=f"in place of optim.{name}")  # type: ignore[operator]
 
 
-OptimChanges = create_model(
-    "OptimChanges", __config__=ConfigDict(extra="forbid", frozen=True), **{name: _optional(name) for name in OptimConfig.model_fields}
-)
+_FIELDS: dict[str, Any] = {name: _optional(name) for name in OptimConfig.model_fields}
+
+OptimChanges = create_model("OptimChanges", __config__=ConfigDict(extra="forbid", frozen=True), **_FIELDS)
 """Every setting of :class:`OptimConfig`, each left out by default: exceptions for one of several trainings."""

@@ -20,13 +20,14 @@ from ltbench.threads import map_parts
 LOG_ZERO = -1e5
 """Smallest log probability of a finished posterior. It stands for zero; its exponential is 0 in float32 and float64."""
 
-CHUNK_ELEMENTS = 2**20
-"""Entries of one float64 array of a chunk (8 MiB). A thread holds a handful of them, however many samples there are."""
+CHUNK_ELEMENTS = 2**19
+"""Entries of one float64 array of a chunk (4 MiB). A thread holds a handful of them, however many samples there are."""
 
 
 def chunks(num_samples: int, width: int) -> list[slice]:
-    """Slices that cover ``num_samples`` in order, for samples of ``width`` numbers each, at most CHUNK_ELEMENTS together."""
-    step = max(1, CHUNK_ELEMENTS // width)
+    """Equal slices that cover ``num_samples`` in order, for samples of ``width`` numbers each: about CHUNK_ELEMENTS a slice."""
+    count = max(1, math.ceil(num_samples * width / CHUNK_ELEMENTS))
+    step = max(1, math.ceil(num_samples / count))
     return [slice(start, start + step) for start in range(0, num_samples, step)]
 
 

@@ -106,18 +106,25 @@ class Registry(Generic[S]):
         found = self._matching(name, self._entries)
         if len(found) > 1:
             choices = ", ".join(f"'{entry.qualified}' ({entry.plugin.provider})" for entry in found)
-            raise PluginError(f"{self.kind} '{name}' is provided by {len(found)} plugins; say which: {choices}.")
+            raise PluginError(
+                f"{self.kind} '{name}' is provided by {len(found)} plugins. Say which: {choices}; "
+                "or leave one out with LTBENCH_DISABLE_PLUGINS=DISTRIBUTION."
+            )
         if not found:
             raise self._unknown(name)
         return found[0]
 
     def load(self, name: str) -> type[Any]:
-        """The class of that name, imported now. Raises as :meth:`get`, and PluginError when it cannot be imported or is no such class."""
+        """The class of that name, imported now.
+
+        Raises:
+            UsageError, PluginError: as :meth:`get`.
+            PluginError: it cannot be imported, or is no class of this kind.
+        """
         entry = self.get(name)
-        base = _import_target(_BASES[self.kind])
         where = f"{self.kind} '{name}' of {entry.plugin} cannot be used: "
         try:
-            cls = _import_target(entry.spec.target)
+            base, cls = _import_target(_BASES[self.kind]), _import_target(entry.spec.target)
         except (Exception, SystemExit) as error:
             raise PluginError(f"{where}importing {entry.spec.target} failed with {one_line(error)}.") from error
         if problem := _unfit(cls, base):
@@ -129,7 +136,8 @@ class Registry(Generic[S]):
         return [
             entry
             for entry in entries
-            if entry.spec.name == bare and (not colon or normalized(entry.plugin.distribution) == normalized(distribution))
+            if entry.spec.name == bare
+            and (not colon or normalized(entry.plugin.distribution) == normalized(distribution))
         ]
 
     def _unknown(self, name: str) -> LtbenchError:
@@ -138,13 +146,17 @@ class Registry(Generic[S]):
         blamed = next((entry.plugin for entry in self._matching(name, self._withheld)), None) or _named_like(name, lost)
         if blamed is not None:
             why = f"{blamed.status}: {blamed.error}" if blamed.error else blamed.status
-            return PluginError(f"{self.kind} '{name}' needs {blamed}, which is {why.rstrip('.')}. See 'ltbench doctor'.")
+            return PluginError(
+                f"{self.kind} '{name}' needs {blamed}, which is {why.rstrip('.')}. See 'ltbench doctor'."
+            )
         if not known:
             message = none_installed(self.kind)
         else:
             message = f"unknown {self.kind} '{name}'.{did_you_mean(name, known)} Known: {', '.join(known)}."
         if lost:
-            message += f" Not loaded: {', '.join(f'{plugin} is {plugin.status}' for plugin in lost)}; see 'ltbench doctor'."
+            message += (
+                f" Not loaded: {', '.join(f'{plugin.name} of {plugin.provider} ({plugin.status})' for plugin in lost)}."
+            )
         return UsageError(message)
 
 
@@ -170,7 +182,9 @@ def one_line(error: BaseException) -> str:
 def _named_like(name: str, plugins: Sequence[PluginRecord]) -> PluginRecord | None:
     """The plugin that a name speaks of: ``distribution:...``, or the very name of the plugin or its distribution."""
     spoken = normalized(name.rpartition(":")[0] or name)
-    return next((plugin for plugin in plugins if spoken in (normalized(plugin.name), normalized(plugin.distribution))), None)
+    return next(
+        (plugin for plugin in plugins if spoken in (normalized(plugin.name), normalized(plugin.distribution))), None
+    )
 
 
 def _import_target(target: str) -> Any:
@@ -178,13 +192,16 @@ def _import_target(target: str) -> Any:
     return reduce(getattr, attribute.split("."), import_module(module))
 
 
-def _unfit(cls: Any, base: type[Any]) -> str:
+def _unfit(cls: Any, base: Any) -> str:
     """Why ``cls`` cannot serve as a ``base``; empty if it can."""
     if not (inspect.isclass(cls) and issubclass(cls, base)):
         return f"is no subclass of {base.__module__}.{base.__qualname__}"
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         return f"does not define {', '.join(missing)}"
-    config = getattr(base, "Config", None)
-    if config is not None and not issubclass(cls.Config, config):
-        return f"has a Config that is no subclass of {config.__module__}.{config.__qualname__}"
+    from pydantic import BaseModel
+
+    name, expected = ("Config", base.Config) if hasattr(base, "Config") else ("Options", BaseModel)
+    settings: Any = getattr(cls, name)
+    if not (inspect.isclass(settings) and issubclass(settings, expected)):
+        return f"has a {name} that is no subclass of {expected.__module__}.{expected.__qualname__}"
     return ""

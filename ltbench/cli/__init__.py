@@ -20,13 +20,14 @@ def main() -> None:
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit code. What goes wrong costs one line on stderr (``--debug``: a traceback, too)."""
+    """Run one command line; returns its exit code. An error costs a line on stderr (``--debug``: a traceback, too)."""
     session = Session()
     try:
         code = cli.main(arguments, prog_name="ltbench", standalone_mode=False, obj=session)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes at exit
+        # or the interpreter complains when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         _print_error("interrupted.")
@@ -45,7 +46,7 @@ def _explain(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         hint = f" See '{context.command_path} --help'." if context else ""
-        message = error.format_message()
+        message = " ".join(error.format_message().split())
         _print_error(message + ("" if message.endswith((".", "?")) else ".") + hint)
         return UsageError.exit_code
     message = " ".join(str(error).split()).rstrip(".")

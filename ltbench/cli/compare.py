@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +40,7 @@ def command(a: str, b: str, results: Path | None, dataset: str | None, folds: st
     have. Intervals are 95 % intervals of a class-stratified paired bootstrap; p values are not corrected for several
     comparisons.
     """
+    from ltbench.cli.output import print_json
     from ltbench.report.comparison import compare_rows
     from ltbench.report.leaderboard import newest
     from ltbench.results.lookup import choose
@@ -51,36 +51,32 @@ def command(a: str, b: str, results: Path | None, dataset: str | None, folds: st
     records = newest(record for record in stored if dataset in (None, record.dataset.name))
     compared = compare_rows(choose(a, records), choose(b, records), folds)
     if as_json:
-        click.echo(json.dumps(asdict(compared)))
+        print_json(asdict(compared))
     else:
         _print(compared)
 
 
 def _print(compared: Comparison) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from ltbench.cli.output import console, table
     from ltbench.report.table import interval, p_value
 
-    console = Console()
-    seeds = ", ".join(map(str, compared.seeds))
-    table = Table(
-        title=f"A = {compared.a}   B = {compared.b}   ({compared.dataset}, folds '{compared.fold_rule}', seed {seeds})",
-        title_justify="left",
-    )
-    for column in ("", "A", "B", "A - B [95 %]", "p"):
-        table.add_column(column, justify="right" if column in ("A", "B", "p") else "left")
-    for fold, delta in compared.differences.items():
-        table.add_row(
+    out = console()
+    out.print(f"A = {compared.a}\nB = {compared.b}")
+    rows = [
+        (
             fold.capitalize(),
             f"{compared.accuracy_a[fold]:.1f}",
             f"{compared.accuracy_b[fold]:.1f}",
             interval(delta.estimate, delta.low, delta.high),
             p_value(delta.p),
         )
-    console.print(table)
+        for fold, delta in compared.differences.items()
+    ]
+    title = f"{compared.dataset}, folds '{compared.fold_rule}', seed {', '.join(map(str, compared.seeds))}"
+    out.print(table(("", "A", "B", "A - B [95 %]", "p"), rows, title))
     for seed, test in compared.mcnemar.items():
-        text = f"seed {seed}: only A right {test.only_a}, only B right {test.only_b}; exact McNemar p = {test.p:.2g}"
-        console.print(text, highlight=False)
+        out.print(
+            f"seed {seed}: only A right {test.only_a}, only B right {test.only_b}; exact McNemar p = {test.p:.2g}"
+        )
     for note in compared.notes:
-        console.print(f"note: {note}", highlight=False)
+        out.print(f"note: {note}", markup=False)

@@ -39,17 +39,17 @@ def command(source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], fo
 
 def fuse_folder(folder: Path, fusers: tuple[str, ...], overrides: tuple[str, ...], folds: str, as_json: bool) -> None:
     """Print the accuracy of each fuser on a folder of logits."""
-    from ltbench.engine.evaluate import Measured, make_fuser
+    from ltbench.api import get_fuser
+    from ltbench.engine.evaluate import Measured
     from ltbench.logits import read_logits
     from ltbench.metrics import calibration_error, fold_accuracy
-    from ltbench.registry import fuser_config
     from ltbench.report.run_table import print_fused
 
     settings = _settings(overrides, fusers)
     content = read_logits(folder)
     answers: dict[str, dict[str, Any]] = {}
     for name in fusers:
-        measured = Measured(make_fuser(name, content.num_classes, fuser_config(name, settings.get(name, {}))), content)
+        measured = Measured(get_fuser(name, content.num_classes, **settings.get(name, {})), content)
         predictions = measured.log_posterior.argmax(dim=1)
         answers[name] = {
             "accuracy": fold_accuracy(predictions, content.test.labels, content.train_counts, folds),
@@ -67,8 +67,8 @@ def fuse_run(source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], r
     """Evaluate other fusers on a run's stages, as ``ltbench run`` would. Raises DataError when they are gone from the cache."""
     from ltbench.cli.run import execute_all
     from ltbench.config import RunConfig
-    from ltbench.engine.plan import closure
     from ltbench.manager import plugins
+    from ltbench.recipe_files import dependency_order
     from ltbench.recipes import resolve_config
     from ltbench.runs import find_run, read_run
 
@@ -76,7 +76,7 @@ def fuse_run(source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], r
         plugins().fusers.get(name)
     stored = read_run(find_run(source))
     config = {**stored["config"], "fusers": list(fusers)}
-    kept = {*closure(tuple(config["methods"])), *fusers, *(n for n in plugins().fusers.names() if plugins().fusers.get(n).spec.control)}
+    kept = {*dependency_order(tuple(config["methods"])), *fusers, *(n for n in plugins().fusers.names() if plugins().fusers.get(n).spec.control)}
     settings = {name: section for name, section in config["settings"].items() if name in kept}
     for name, section in _settings(overrides, fusers).items():
         settings[name] = {**settings.get(name, {}), **section}

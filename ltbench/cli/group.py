@@ -1,15 +1,21 @@
 """The top-level command: global options, and subcommands that are imported when they are invoked."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 from rich_click import RichCommand, RichGroup
 
 from ltbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ltbench.manager import Plugins
 
 COMMANDS: dict[str, dict[str, str]] = {
     "Measure": {
@@ -36,6 +42,8 @@ COMMANDS: dict[str, dict[str, str]] = {
 }
 """Panel of the help -> command -> its line there. ``ltbench.cli.<command>`` holds it as ``command``."""
 
+PLUGIN_PANEL = "From plugins"
+
 
 @dataclass
 class Session:
@@ -56,7 +64,7 @@ class LazyGroup(RichGroup):
     """A group whose own commands are stubs until invoked, and which plugins add commands to."""
 
     group_class = RichGroup
-    _plugins_asked = False
+    _asked: Plugins | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         self._ask_plugins()
@@ -77,17 +85,23 @@ class LazyGroup(RichGroup):
         aliases: Iterable[str] | None = None,
         panel: str | list[str] | None = None,
     ) -> None:
-        """Add a command. Raises ValueError for a name that is taken: no plugin replaces a command."""
+        """Add a plugin's command. Raises ValueError for a name that is taken: no plugin replaces a command."""
         if (name or cmd.name) in self.commands:
             raise ValueError(f"there is already a command '{name or cmd.name}'")
+        panel = panel or getattr(cmd, "panel", None) or PLUGIN_PANEL
+        if isinstance(cmd, RichCommand):
+            cmd.panel = panel
         super().add_command(cmd, name, aliases=aliases, panel=panel)
 
     def _ask_plugins(self) -> None:
+        """Let the plugins of this process add their commands, once."""
         from ltbench.manager import plugins
 
-        if not self._plugins_asked:
-            self._plugins_asked = True
-            plugins().call("ltbench_commands", cli=self)
+        found = plugins()
+        if found is not self._asked:
+            self._asked = found
+            self.commands = {name: command for name, command in self.commands.items() if isinstance(command, Stub)}
+            found.call("ltbench_commands", cli=self)
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -113,6 +127,7 @@ def _use_files(ctx: click.Context, _: click.Parameter, files: tuple[Path, ...]) 
         "rich_help_config": {
             "text_paragraph_linebreaks": "\n\n",
             "padding_helptext_first_line": (0, 0, 1, 0),
+            "style_commands_table_column_width_ratio": (1, 5),
             "max_width": 120,
         },
     },
@@ -149,4 +164,4 @@ def cli(ctx: click.Context, debug: bool) -> None:
 for _panel, _commands in COMMANDS.items():
     for _name, _summary in _commands.items():
         if find_spec(f"ltbench.cli.{_name}"):
-            cli.add_command(Stub(_name, help=_summary, panel=_panel), panel=_panel)
+            cli.add_command(Stub(_name, help=_summary, panel=_panel))

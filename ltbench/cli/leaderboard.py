@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,26 +115,23 @@ def _stale(root: Path, pages: dict[Path, str], dataset: str | None) -> str:
 
 
 def _show(records: list[Record], reported: list[ReportedRow], folds: str | None, as_json: bool) -> None:
-    from ltbench.report.leaderboard import boards
+    from pydantic import TypeAdapter
+
+    from ltbench.cli.output import console, print_json
+    from ltbench.report.leaderboard import Board, boards
     from ltbench.report.markdown import split_reported
     from ltbench.report.table import rich_board, rich_reported
 
     made = boards(records, folds)
     kept, refused = split_reported(reported)
     if as_json:
-        content = {
-            "boards": [asdict(board) for board in made],
-            "reported": [row.model_dump() for row in kept],
-            "refused": refused,
-        }
-        click.echo(json.dumps(content, default=lambda part: part.model_dump()))
+        rows = TypeAdapter(list[Board]).dump_python(made, mode="json")
+        print_json({"boards": rows, "reported": [row.model_dump() for row in kept], "refused": refused})
         return
-    from rich.console import Console
-
-    console = Console()
+    out = console()
     for board in made:
-        console.print(rich_board(board))
+        out.print(rich_board(board))
     if kept:
-        console.print(rich_reported(kept))
+        out.print(rich_reported(kept))
     for line in refused:
-        console.print(line, highlight=False)
+        out.print(line, markup=False)

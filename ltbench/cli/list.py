@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 if TYPE_CHECKING:
-    from ltbench.registry import Registry
+    from ltbench.registry import Registered, Registry
 
 EPILOG = """
 Examples:
@@ -48,30 +48,34 @@ def print_named(what: str, as_json: bool) -> None:
     registry: Registry[Any] = getattr(plugins(), what)
     entries = registry.entries()
     if as_json:
-        about = [{**asdict(entry.spec), "name": registry.name_of(entry), "provider": asdict(entry.plugin)} for entry in entries]
-        print_json([{**entry, "provider": _short(entry["provider"])} for entry in about])
+        print_json(
+            [{**asdict(entry.spec), "name": registry.name_of(entry), "provider": _provider(entry)} for entry in entries]
+        )
     elif not entries:
         click.echo(none_installed(registry.kind))
     else:
-        rows = [(registry.name_of(entry), entry.spec.summary, entry.spec.paper, entry.plugin.provider) for entry in entries]
+        rows = [
+            (registry.name_of(entry), entry.spec.summary, entry.spec.paper, entry.plugin.provider) for entry in entries
+        ]
         console().print(table(("name", "summary", "paper", "provided by"), rows))
         console().print(f"[dim]'ltbench show NAME' tells the rest about a {registry.kind}.[/]")
 
 
-def _short(provider: dict[str, str]) -> dict[str, str]:
-    return {key: provider[key] for key in ("name", "distribution", "version")}
+def _provider(entry: Registered[Any]) -> dict[str, str]:
+    return {"plugin": entry.plugin.name, "distribution": entry.plugin.distribution, "version": entry.plugin.version}
 
 
 def print_plugins(as_json: bool) -> None:
     """What became of each plugin."""
     from ltbench.cli.output import console, print_json, status_text, table
     from ltbench.manager import examine_plugins
+    from ltbench.registry import none_installed
 
     found = examine_plugins()
     if as_json:
         print_json([asdict(record) for record in found.records])
     elif not found.records:
-        click.echo("no plugin is installed. Plugins are installed like any package (pip install NAME) or given with --plugin FILE.")
+        click.echo(none_installed("plugin"))
     else:
         rows = [(r.name, r.distribution, r.version, r.source, status_text(r.status), r.error) for r in found.records]
         console().print(table(("plugin", "distribution", "version", "module", "status", "what is wrong"), rows))

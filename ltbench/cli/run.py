@@ -65,8 +65,11 @@ def command(
         from ltbench.cli.launch import launch
 
         sys.exit(launch(num_processes))
+    from ltbench.errors import UsageError
     from ltbench.recipes import resolve
 
+    if seed is not None and seeds is not None:
+        raise UsageError("--seed and --seeds exclude each other: give the one seed, or all of them.")
     chosen = parse_seeds(seeds) if seeds is not None else [seed]
     plans = [
         resolve(
@@ -116,9 +119,10 @@ def execute_all(plans: list[Resolved], results: Path | None, *, dry_run: bool, a
         if not engine.compute.is_main:
             reporter = Reporter(quiet=True)
         if dry_run:
-            described.append(describe(engine.plan))
-            if not as_json and engine.compute.is_main:
-                print_plan(engine.plan, resolved.sources)
+            if engine.compute.is_main:
+                described.append(describe(engine.plan))
+                if not as_json:
+                    print_plan(engine.plan, resolved.sources)
             continue
         if not train and (gone := missing(engine.plan)):
             raise DataError(f"the stage of '{gone[0]}' is no longer in the cache, or its code has changed since; run 'ltbench run' again.")

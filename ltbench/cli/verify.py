@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,6 +27,7 @@ def command(records: tuple[Path, ...], as_json: bool) -> None:
     fails.
     """
     from ltbench.cache import cache_dir
+    from ltbench.cli.output import print_json
     from ltbench.errors import LtbenchError
     from ltbench.results.store import record_files
     from ltbench.results.verification import verify
@@ -35,7 +35,7 @@ def command(records: tuple[Path, ...], as_json: bool) -> None:
     findings = {path: verify(path, cache_dir()) for path in record_files(*records)}
     failed = [path for path, found in findings.items() if any(finding.state == "failed" for finding in found)]
     if as_json:
-        click.echo(json.dumps({str(path): [asdict(finding) for finding in found] for path, found in findings.items()}))
+        print_json({str(path): [asdict(finding) for finding in found] for path, found in findings.items()})
     else:
         for path, found in findings.items():
             click.echo(str(path))

@@ -24,21 +24,21 @@ class AugmentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     shift: int = Field(
-        0, ge=0, description="Random translation of up to so many pixels along each axis; edges are repeated."
+        default=0, ge=0, description="Random translation of up to so many pixels along each axis; edges are repeated."
     )
-    flip: bool = Field(False, description="Mirror every second image, at random.")
+    flip: bool = Field(default=False, description="Mirror left and right with probability 1/2.")
     crop_scale: tuple[float, float] | None = Field(
-        None, description="Random resized crop: bounds on its share of the image's area. None: no crop."
+        default=None, description="Random resized crop: bounds on its share of the image's area. None: no crop."
     )
     crop_ratio: tuple[float, float] = Field(
-        (3 / 4, 4 / 3), description="Random resized crop: bounds on its width over its height."
+        default=(3 / 4, 4 / 3), description="Random resized crop: bounds on its width over its height."
     )
     color_jitter: tuple[float, float, float, float] = Field(
-        (0.0, 0.0, 0.0, 0.0),
+        default=(0.0, 0.0, 0.0, 0.0),
         description="Strength of brightness, contrast, saturation and hue jitter, as in torchvision.",
     )
     size: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Side of the square images that the network sees. Without a random crop the short side is resized "
         "to size * 256 / 224 (to size, where the image stored is no larger), the centre cropped. None: as stored.",
@@ -91,12 +91,13 @@ class Augment:
         size, (height, width) = self.config.size, images.shape[2:]
         if size is None or size == height == width:
             return images
-        short_side = round(size * _EVAL_MARGIN) if min(height, width) > size else size
-        if short_side != min(height, width):
-            factor = short_side / min(height, width)
-            height, width = round(height * factor), round(width * factor)
+        # Sizes are rounded as in torchvision's Resize and CenterCrop.
+        shortest = min(height, width)
+        target = round(size * _EVAL_MARGIN) if shortest > size else size
+        if target != shortest:
+            height, width = target * height // shortest, target * width // shortest
             images = F.interpolate(_unit_range(images), (height, width), mode="bilinear", antialias=True)
-        top, left = (height - size) // 2, (width - size) // 2
+        top, left = round((height - size) / 2), round((width - size) / 2)
         return images[:, :, top : top + size, left : left + size]
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -43,20 +43,23 @@ def _grey(images: Tensor) -> Tensor:
     return (images * torch.tensor(_LUMA, device=images.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
-def _brightness(images: Tensor, factor: Tensor) -> Tensor:
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Scaled by ``factor`` (float32[B, 1, 1, 1])."""
     return (images * factor).clamp_(0, 1)
 
 
-def _contrast(images: Tensor, factor: Tensor) -> Tensor:
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Mixed with its mean grey level."""
     mean = _grey(images).mean(dim=(1, 2, 3), keepdim=True)
     return torch.lerp(mean, images, factor).clamp_(0, 1)
 
 
-def _saturation(images: Tensor, factor: Tensor) -> Tensor:
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Mixed with its greyscale version."""
     return torch.lerp(_grey(images), images, factor).clamp_(0, 1)
 
 
-def _hue(images: Tensor, turn: Tensor) -> Tensor:
+def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turned on the hue circle (``turn`` in circles), through HSV."""
     value, brightest = images.max(dim=1, keepdim=True)
     chroma = value - images.amin(dim=1, keepdim=True)
@@ -68,4 +71,9 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
     return value - chroma * torch.minimum(position, 4 - position).clamp_(0, 1)
 
 
-_OPERATIONS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (_brightness, _contrast, _saturation, _hue)
+_OPERATIONS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_saturation,
+    adjust_hue,
+)

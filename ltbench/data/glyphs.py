@@ -45,7 +45,9 @@ class GlyphsOptions(Dataset.Options):
     test_per_class: int = Field(default=50, ge=1, description="Test images of each class.")
     size: int = Field(default=28, ge=8, description="Side of the images in pixels.")
     channels: Literal[1, 3] = Field(default=1, description="1: greyscale; 3: the same grey in three channels.")
-    seed: int = Field(default=0, ge=0, description="Decides the images and which letter has which rank; not the seed of a run.")
+    seed: int = Field(
+        default=0, ge=0, description="Decides the images and which letter has which rank; not the seed of a run."
+    )
     difficulty: float = Field(default=1.0, ge=0, le=1.25, description="Scales the range of every distortion; 0: none.")
 
     @model_validator(mode="before")
@@ -75,7 +77,7 @@ class GlyphsOptions(Dataset.Options):
 
 
 class GlyphsLT(Dataset):
-    """Letters of many faces, distorted and noisy; the class id is the frequency rank.
+    """Letters of many faces, distorted and noisy; a class id is a frequency rank, unless ``train_counts`` says else.
 
     Images are drawn when first needed and kept in the cache folder. They are the same for the same options on one
     machine; another build of FreeType may rasterise a letter differently, which the fingerprint shows.

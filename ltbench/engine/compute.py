@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, nn
 
 from ltbench.config import ComputeConfig
@@ -54,7 +54,6 @@ class Compute:
         self.accelerator = Accelerator(
             cpu=kind == "cpu",
             mixed_precision="no" if self.precision == "fp32" else self.precision,
-            dataloader_config=DataLoaderConfiguration(split_batches=True, even_batches=True),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
         )
         self.device = self.accelerator.device
@@ -78,9 +77,16 @@ class Compute:
         """The main process's ``flag``, on every process: what is in the cache may change while they look."""
         return bool(broadcast_object_list([flag])[0]) if self.world > 1 else flag
 
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every process the main one's BatchNorm statistics: each gathers its own, only the main one's are stored."""
+        if self.world > 1:
+            for buffer in module.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
     def place(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, convolutions in channels_last where the configuration says so."""
-        return module.to(self.device, memory_format=torch.channels_last) if self.config.channels_last else module.to(self.device)
+        module = module.to(self.device)
+        return module.to(memory_format=torch.channels_last) if self.config.channels_last else module
 
     def images(self, images: Tensor) -> Tensor:
         """Images on the device, in the layout of the modules."""

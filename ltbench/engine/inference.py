@@ -54,7 +54,7 @@ class FeatureStore:
     Args:
         folder: where they are kept.
         augment: how images are prepared.
-        identity: what else the features depend on (dataset fingerprint, augmentation, seed), as plain values.
+        identity: what else the features depend on (dataset fingerprint, augmentation, model), as plain values.
     """
 
     def __init__(self, folder: Path, augment: Augment, compute: Compute, seed: int, reporter: Reporter, identity: Any) -> None:

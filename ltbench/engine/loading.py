@@ -3,29 +3,33 @@
 from collections.abc import Iterator
 from typing import Any
 
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, Subset
 
-from ltbench.data.base import Batch, Split
+from ltbench.data.base import Split
 from ltbench.data.samplers import EpochSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.seeding import stream
 from ltbench.errors import UsageError
 
 SMALLEST = 2
-"""Samples a process needs in a training batch: BatchNorm over one sample of a 1x1 map has no variance."""
+"""Samples a process needs in a training batch or a piece of one: BatchNorm over one sample of a 1x1 map has no variance."""
 
 
 def cut(order: Tensor, batch_size: int, world: int = 1) -> list[Tensor]:
     """Consecutive batches of an epoch's order int64[M]; a remainder too small for every process joins the batch before it.
 
     Raises:
-        UsageError: the whole epoch is too small.
+        UsageError: the whole epoch, or the batch size, is too small.
     """
-    if len(order) < SMALLEST * world:
-        raise UsageError(f"{len(order)} training samples are too few to train on with {world} process(es); need {SMALLEST * world}.")
+    least = SMALLEST * world
+    if len(order) < least:
+        raise UsageError(f"{len(order)} training samples are too few to train on with {world} process(es); need {least}.")
+    if batch_size < least:
+        raise UsageError(f"optim.batch_size = {batch_size} is too small for {world} process(es); use {least} or more.")
     batches = list(order.split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) < SMALLEST * world:
+    if len(batches) > 1 and len(batches[-1]) < least:
         batches[-2:] = [order[-(len(batches[-1]) + len(batches[-2])) :]]
     return batches
 
@@ -49,7 +53,8 @@ class EpochBatches:
         return self.sampler.indices(self.epoch, stream(self.seed, *self.names, "order", self.epoch))
 
 
-def _whole(batch: Batch) -> Batch:
+def _whole(batch: Any) -> Any:
+    """What ``__getitems__`` answers is a :class:`ltbench.data.base.Batch` already."""
     return batch
 
 
@@ -67,7 +72,11 @@ def training_loader(split: Split, batches: EpochBatches, compute: Compute) -> Da
 
 
 def inference_loader(split: Split, compute: Compute, indices: Tensor | None = None) -> Any:
-    """The split (or the samples at ``indices``) in order, sharded by accelerate; read it through ``gather_for_metrics``."""
+    """The split (or the samples at ``indices``) in order, sharded by accelerate; read it through ``gather_for_metrics``.
+
+    Accelerate's function, not the accelerator's method: that one keeps every loader, and with it the test split, where a
+    method could find it.
+    """
     source: Any = split if indices is None else _Selection(split, indices)
     size = compute.config.eval_batch_size
     size = max(compute.world, size - size % compute.world)
@@ -78,7 +87,15 @@ def inference_loader(split: Split, compute: Compute, indices: Tensor | None = No
         num_workers=compute.config.workers,
         pin_memory=compute.device.type == "cuda",
     )
-    return compute.accelerator.prepare_data_loader(loader)
+    return prepare_data_loader(
+        loader,
+        compute.device,
+        num_processes=compute.world,
+        process_index=compute.rank,
+        split_batches=True,
+        put_on_device=True,
+        even_batches=True,
+    )
 
 
 class _Selection(Subset[Any]):

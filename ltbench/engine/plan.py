@@ -91,14 +91,6 @@ def evaluations_of(resolved: Resolved) -> list[Evaluation]:
     return list(first.values())
 
 
-def closure(methods: tuple[str, ...]) -> list[str]:
-    """The methods and all that they require, required ones first."""
-    order: list[str] = []
-    for name in methods:
-        order += [*closure(plugins().methods.get(name).spec.requires), name]
-    return list(dict.fromkeys(order))
-
-
 def _required_by_some_method() -> set[str]:
     registry = plugins().methods
     return {required for name in registry.names() for required in registry.get(name).spec.requires}
@@ -112,6 +104,7 @@ def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[
         "backbone": _with_contents(config.backbone),
         "augment": config.augment.model_dump(mode="json"),
         "precision": precision,
+        "gradient_accumulation": config.compute.gradient_accumulation,
         "seed": config.seed,
     }
 

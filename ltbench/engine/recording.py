@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from ltbench.analysis.oracle import oracle
 from ltbench.data.augment import Augment
 from ltbench.data.base import Dataset
 from ltbench.data.folds import FOLD_RULES
 from ltbench.engine.compute import Compute
 from ltbench.engine.evaluate import Measured
-from ltbench.engine.plan import Evaluation, Run, closure
+from ltbench.engine.plan import Evaluation, Run
 from ltbench.fuser import MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits
 from ltbench.metrics import accuracy_from_counts, calibration_error, class_counts
+from ltbench.recipe_files import dependency_order
 from ltbench.recipes import Resolved
 from ltbench.results.provenance import environment
 from ltbench.results.record import Record, logits_digest, make_record, row_config
@@ -38,7 +38,7 @@ class RecordMaker:
         self.resolution = augment.config.size or dataset.image_shape[-1]
 
     def record(self, evaluation: Evaluation, content: LogitsFolder, measured: Measured) -> Record:
-        config, order = self.resolved.config, closure(evaluation.methods)
+        config, order = self.resolved.config, dependency_order(evaluation.methods)
         stages = [stage for stage in self.plan.stages if stage.method in order]
         seconds = {stage.method: sum(stage.report()["seconds"].values()) for stage in stages}
         return make_record(
@@ -88,6 +88,7 @@ class RecordMaker:
         partial = [member for member in content.test.members if member.outside != "none"]
         if evaluation.role != "run" or not partial:
             return {}
+        from ltbench.analysis.oracle import oracle
         told = oracle(partial, content.test.labels)
         right, total = class_counts(told.predictions == content.test.labels.numpy(), content.test.labels.numpy(), content.num_classes)
         accuracy = {rule: accuracy_from_counts(right, total, content.train_counts, rule) for rule in FOLD_RULES}

@@ -19,7 +19,7 @@ from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, Workbench, build, rebuild, weights_of
 from ltbench.engine.evaluate import Measured, make_fuser
 from ltbench.engine.inference import FeatureStore, apply_head
-from ltbench.engine.plan import Evaluation, Run, make_plan
+from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
 from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.seeding import global_stream
@@ -45,7 +45,9 @@ def run(config: RunConfig, *, results: Path | None = None) -> Record:
     """
     engine = Engine(resolve_config(config), Reporter(quiet=True))
     records = engine.execute(results)
-    return next(record for evaluation, record in records if evaluation.role == "run" or evaluation.methods == config.methods)
+    asked = engine.plan.config
+    wanted = (asked.methods, (asked.fusers or (NO_FUSER,))[0])
+    return next(record for evaluation, record in records if (evaluation.methods, evaluation.fuser) == wanted)
 
 
 class Engine:
@@ -150,8 +152,10 @@ class Engine:
         counts = torch.as_tensor(dataset.train_counts)
         folds = {name: torch.as_tensor(ids) for name, ids in fold_rule(config.folds).members(dataset.train_counts).items()}
         augment = Augment(config.augment, dataset.mean, dataset.std)
-        identity = [dataset.fingerprint, config.augment.model_dump(), dataset.mean, dataset.std]
-        store = FeatureStore(self.cache / "features", augment, self.compute, config.seed, self.reporter, identity)
+        model = [config.backbone.name, config.backbone.kwargs]
+        identity = [dataset.fingerprint, config.augment.model_dump(), dataset.mean, dataset.std, model]
+        store = partial(FeatureStore, self.cache / "features", augment, self.compute, config.seed, self.reporter, identity)
+        self._test_features = store()
         plan, compute = self.plan, self.compute  # not self: a method's context must not lead to the engine and its test split
 
         def after_epoch(stage: str, epoch: int, metrics: dict[str, Any]) -> None:
@@ -166,7 +170,7 @@ class Engine:
             backbone=config.backbone,
             augment=augment,
             compute=self.compute,
-            features=store,
+            features=store(),
             seed=config.seed,
             reporter=self.reporter,
             after_epoch=after_epoch,
@@ -185,9 +189,10 @@ class Engine:
         splits = {}
         for name in ("val", "test"):
             data = self.dataset.split(name)
+            store = self._test_features if name == "test" else self.bench.features
             rows = []
             for member in members:
-                features = self.bench.features.get(member.backbone, name, data)
+                features = store.get(member.backbone, name, data)
                 logits = apply_head(member.head, features, self.compute)
                 rows.append(MemberLogits(f"{method}/{member.name}", method, member.classes, member.outside, logits))
             splits[name] = SplitLogits(rows, data.labels, torch.arange(len(data)))
@@ -202,7 +207,7 @@ class Engine:
                 "created": _now(),
                 "dataset": self.plan.config.dataset.name,
                 "methods": list(self.plan.config.methods),
-                "fusers": [evaluation.fuser for evaluation, _ in done if evaluation.role == "run"],
+                "fusers": list(self.plan.config.fusers),
                 "seed": self.plan.config.seed,
                 "config": self.plan.config.model_dump(mode="json"),
                 "stages": {stage.method: stage.folder.name for stage in self.plan.stages},

@@ -22,8 +22,12 @@ from ltbench.method import Method
 _TRAINING_CODE = (
     "ltbench.backbones",
     "ltbench.data.augment",
+    "ltbench.data.color",
     "ltbench.data.samplers",
+    "ltbench.engine.checkpoint",
+    "ltbench.engine.context",
     "ltbench.engine.fitting",
+    "ltbench.engine.inference",
     "ltbench.engine.loading",
     "ltbench.engine.seeding",
     "ltbench.engine.training",
@@ -79,12 +83,16 @@ def make_stage(root: Path, method: type[Method], name: str, inputs: Mapping[str,
 def lock(stage: Stage) -> Iterator[None]:
     """Hold the right to train a stage; another process that wants the same one waits here and then finds it done."""
     path = stage.folder.parent / ".locks" / f"{stage.folder.name}.lock"
+    held = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
-            yield
-    except PermissionError as error:
+        held.acquire()
+    except OSError as error:
         raise unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def open_draft(stage: Stage) -> Path:

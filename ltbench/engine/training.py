@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ltbench.engine.checkpoint import Checkpoint, Progress
 from ltbench.engine.compute import Compute
+from ltbench.engine.loading import SMALLEST
 from ltbench.engine.progress import Bar
 from ltbench.errors import LtbenchError
 from ltbench.method import Loss, TrainingResult
@@ -88,6 +89,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
             mean_loss = _epoch(task, compute, model, prepared, peaks, epoch, bar)
             if not math.isfinite(mean_loss):
                 raise LtbenchError(f"{bar.label}: the loss is {mean_loss} in epoch {epoch + 1}; lower the learning rate (optim.lr = {optim.lr}).")
+            compute.share_buffers(task.trainee)
             metrics = {
                 "loss": mean_loss,
                 "val_accuracy": task.validate(),
@@ -126,9 +128,9 @@ def _epoch(task: Task, compute: Compute, model: nn.Module, optimizer: Any, peaks
 
 def _backward(loss: Loss, compute: Compute, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Gradients of the batch's mean loss, in ``gradient_accumulation`` pieces; returns that loss, detached."""
-    pieces = min(compute.config.gradient_accumulation, len(targets))
+    pieces = max(1, min(compute.config.gradient_accumulation, len(targets) // SMALLEST))
     total = torch.zeros((), device=compute.device)
-    for position, (part, wanted) in enumerate(zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True)):
+    for position, (part, wanted) in enumerate(zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), strict=True)):
         last = position == pieces - 1
         with nullcontext() if last else compute.accelerator.no_sync(model):
             logits, features = model(part)

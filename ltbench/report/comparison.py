@@ -10,7 +10,7 @@ from ltbench.errors import DataError, UsageError
 from ltbench.results.lookup import row_name
 from ltbench.results.record import Record
 from ltbench.results.schema import DatasetInfo
-from ltbench.stats import Difference, McNemar, mcnemar, stratified_bootstrap
+from ltbench.stats import Difference, McNemar, mcnemar, stratified_bootstraps
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,22 @@ def paired(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[Record, Recor
     return [(record, of_b[record.seed]) for record in sorted(a, key=lambda record: record.seed) if record.seed in of_b]
 
 
-def paired_difference(pairs: Sequence[tuple[Record, Record]], rule: str) -> dict[str, Difference]:
-    """A minus B on each fold and on ``all``, from one pair a seed. Raises DataError when their data differ."""
-    data = check_same_data([record for pair in pairs for record in pair])
+def differences(rows: Sequence[Sequence[tuple[Record, Record]]], rule: str) -> list[dict[str, Difference]]:
+    """For each row of pairs (A, B), one a seed: A minus B on each fold and on ``all``.
+
+    Raises:
+        DataError: the records were measured on different data.
+    """
+    if not rows:
+        return []
+    data = check_same_data([record for pairs in rows for pair in pairs for record in pair])
     groups = {**fold_rule(rule).members(data.train_counts), "all": np.arange(data.num_classes)}
-    bits_a, bits_b = (np.stack([record.correct() for record in side]) for side in zip(*pairs, strict=True))
-    return stratified_bootstrap(bits_a, bits_b, pairs[0][0].labels(), groups)
+    bits = [(_bits([one for one, _ in pairs]), _bits([other for _, other in pairs])) for pairs in rows]
+    return stratified_bootstraps(bits, rows[0][0][0].labels(), groups)
+
+
+def _bits(records: Sequence[Record]) -> np.ndarray:
+    return np.stack([record.correct() for record in records])
 
 
 def check_same_data(records: Sequence[Record]) -> DatasetInfo:
@@ -92,7 +102,7 @@ def compare_rows(a: Sequence[Record], b: Sequence[Record], folds: str | None = N
         seeds=tuple(record.seed for record, _ in pairs),
         accuracy_a=_accuracy([record for record, _ in pairs], rule),
         accuracy_b=_accuracy([record for _, record in pairs], rule),
-        differences=paired_difference(pairs, rule),
+        differences=differences([pairs], rule)[0],
         mcnemar={one.seed: mcnemar(one.correct(), other.correct()) for one, other in pairs},
         notes=tuple(notes),
     )

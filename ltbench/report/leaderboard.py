@@ -7,13 +7,13 @@ its own. A row is one (methods, fuser, config) over its seeds.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
 
 import numpy as np
 
 from ltbench.canonical import canonical_json
 from ltbench.data.folds import FOLDS, fold_rule
-from ltbench.report.comparison import check_same_data, paired, paired_difference
+from ltbench.report.comparison import check_same_data, differences, paired
 from ltbench.report.labels import distinguish
 from ltbench.results.record import Record, Role
 from ltbench.results.schema import Selection, Track
@@ -172,22 +172,23 @@ def _baseline(groups: Sequence[Sequence[Record]], rows: Sequence[Row]) -> int | 
 
 
 def _with_deltas(rows: list[Row], groups: Sequence[Sequence[Record]], baseline: int, rule: str) -> list[Row]:
-    deltas: dict[int, Difference] = {}
-    for position, group in enumerate(groups):
-        if position != baseline and (pairs := paired(group, groups[baseline])):
-            deltas[position] = paired_difference(pairs, rule)["all"]
-    corrected = holm([delta.p for delta in deltas.values()])
-    deltas = {key: replace(delta, p=float(p)) for (key, delta), p in zip(deltas.items(), corrected, strict=True)}
-    return [replace(row, delta=deltas.get(position)) for position, row in enumerate(rows)]
+    pairs = [paired(group, groups[baseline]) if position != baseline else [] for position, group in enumerate(groups)]
+    comparable = [position for position, found in enumerate(pairs) if found]
+    deltas = [found["all"] for found in differences([pairs[position] for position in comparable], rule)]
+    corrected = holm([delta.p for delta in deltas])
+    rows = list(rows)
+    for position, delta, p in zip(comparable, deltas, corrected, strict=True):
+        rows[position] = replace(rows[position], delta=replace(delta, p=float(p)))
+    return rows
 
 
 def _mean(values: Sequence[float]) -> Mean:
     return Mean(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
-def _age(record: Record) -> tuple[Any, str]:
+def _age(record: Record) -> tuple[datetime, str]:
     """Order of records with one name: by time, ties by content, so that the order of reading decides nothing."""
-    return record.created, record.correct_bits
+    return record.created, record.model_dump_json()
 
 
 def _key(protocol: Protocol) -> str:

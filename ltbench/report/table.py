@@ -1,8 +1,12 @@
 """Boards as text: the cells are the same on the terminal and in markdown."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from rich import box
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.report.leaderboard import COLUMNS, Board, Mean, Protocol, Row
@@ -14,7 +18,7 @@ HEADERS = (
     "Fuser",
     "Role",
     "Settings",
-    "Seeds",
+    "n",
     "Many",
     "Medium",
     "Few",
@@ -27,7 +31,8 @@ HEADERS = (
 REPORTED_HEADERS = ("Method", "Backbone", "Epochs", "Fold rule", "Many", "Medium", "Few", "All", "Source", "Read")
 
 NOTHING = "–"
-_RIGHT = {"#", "Seeds", "Many", "Medium", "Few", "All", "ECE", "p"}
+_LOOK: dict[str, Any] = {"title_justify": "left", "caption_justify": "left", "box": box.SIMPLE, "padding": (0, 1, 0, 0)}
+_RIGHT = {"#", "n", "Many", "Medium", "Few", "All", "ECE", "p"}
 
 
 def grid(board: Board) -> tuple[list[str], list[list[str]]]:
@@ -70,6 +75,7 @@ def mean(value: Mean) -> str:
 
 def interval(estimate: float, low: float, high: float) -> str:
     """``+1.9 [+1.3, +2.5]``"""
+    estimate, low, high = (round(value, 1) + 0.0 for value in (estimate, low, high))  # + 0.0: no "-0.0"
     return f"{estimate:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
@@ -81,8 +87,11 @@ def p_value(p: float) -> str:
 def track_text(protocol: Protocol) -> str:
     """The track in a line."""
     track = protocol.track
+    epochs = "epoch" if track.epochs == 1 else "epochs"
     start = "from scratch" if track.pretraining == "none" else f"pretrained ({track.pretraining})"
-    return f"{track.backbone}, {start}, {track.epochs} epochs, augmentation {track.augmentation}, {track.resolution} px"
+    return (
+        f"{track.backbone}, {start}, {track.epochs} {epochs}, augmentation {track.augmentation}, {track.resolution} px"
+    )
 
 
 def protocol_text(board: Board) -> str:
@@ -98,29 +107,40 @@ def protocol_text(board: Board) -> str:
 
 
 def rich_board(board: Board) -> Table:
-    """The board for a terminal; references and controls are set apart by style."""
-    table = Table(
-        title=track_text(board.protocol), caption=protocol_text(board), title_justify="left", caption_justify="left"
+    """The board for a terminal, narrower than :func:`grid`: what names a row takes one column."""
+    table = Table(title=escape(track_text(board.protocol)), caption=escape(protocol_text(board)), **_LOOK)
+    compared = board.baseline is not None
+    _add_columns(
+        table, ["#", "Row", "n", "Many", "Medium", "Few", "All", "ECE", *(["Δ All [95 %]", "p"] if compared else [])]
     )
-    headers, lines = grid(board)
-    _add_columns(table, headers)
-    for row, line in zip(board.rows, lines, strict=True):
-        table.add_row(*line, style={"reference": "bold", "control": "italic", "run": ""}[row.role])
+    for rank, row in enumerate(board.rows, 1):
+        line = dict(zip(HEADERS, cells(rank, row), strict=True))
+        accuracy = [line[header] for header in ("Many", "Medium", "Few", "All")]
+        difference = [line["Δ All [95 %]"], line["p"]] if compared else []
+        style = {"reference": "bold", "control": "italic", "run": ""}[row.role]
+        texts = [line["#"], _name(row), line["n"], *accuracy, f"{row.ece.mean:.1f}", *difference]
+        table.add_row(*map(Text, texts), style=style)  # Text: brackets in settings are no markup
     return table
+
+
+def _name(row: Row) -> str:
+    fuser = "" if row.fuser == "none" else f" / {row.fuser}"
+    remarks = ", ".join(filter(None, [row.label, "" if row.role == "run" else row.role]))
+    return f"{'+'.join(row.methods)}{fuser}" + (f" ({remarks})" if remarks else "")
 
 
 def rich_reported(rows: Sequence[ReportedRow]) -> Table:
     """Published rows for a terminal."""
-    table = Table(title="Reported (not ranked)", title_justify="left")
+    table = Table(title="Reported (not ranked)", **_LOOK)
     _add_columns(table, REPORTED_HEADERS)
     for row in rows:
-        table.add_row(*reported_cells(row))
+        table.add_row(*map(Text, reported_cells(row)))
     return table
 
 
 def _add_columns(table: Table, headers: Iterable[str]) -> None:
     for header in headers:
-        table.add_column(header, justify="right" if header in _RIGHT else "left")
+        table.add_column(header, justify="right" if header in _RIGHT else "left", overflow="fold")
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -26,7 +26,7 @@ def environment(device: str, precision: str) -> Environment:
         precision=precision,
         git_commit=commit,
         git_dirty=dirty,
-        plugins={record.distribution: record.version for record in plugins().records if record.status == "ok"},
+        plugins={record.distribution: record.version for record in plugins().records if record.usable},
     )
 
 

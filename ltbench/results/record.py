@@ -235,6 +235,8 @@ def make_record(
 def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterable[str], fuser: str) -> dict[str, Any]:
     """The part of a run's resolved settings that decides one row: equal rows of different runs have equal hashes.
 
+    The folder of the images is left out: it says something about a machine and nothing about the row.
+
     Args:
         config: :class:`ltbench.config.RunConfig` as plain values.
         methods: of the row.
@@ -242,7 +244,13 @@ def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterabl
         fuser: of the row; ``none`` has no settings.
     """
     sections = {name: config["settings"][name] for name in [*order, fuser] if name in config["settings"]}
-    return {**config, "methods": list(methods), "fusers": [] if fuser == "none" else [fuser], "settings": sections}
+    return {
+        **config,
+        "methods": list(methods),
+        "fusers": [] if fuser == "none" else [fuser],
+        "dataset": {**config["dataset"], "root": None},
+        "settings": sections,
+    }
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -175,9 +175,13 @@ def _checked(model: type[Model], content: Any, path: Path) -> Model:
         raise DataError(f"{path}: {key + ': ' if key else ''}{text}{more}.") from error
 
 
-def _lines(value: Any, levels: int) -> str:
+def _lines(value: Any, levels: int, indent: str = "") -> str:
     """JSON with a line for each entry of the outer ``levels`` of objects; lists and what lies deeper take one line."""
     if not levels or not isinstance(value, dict) or not value:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    entries = [f"{json.dumps(key, ensure_ascii=False)}: {_lines(value[key], levels - 1)}" for key in sorted(value)]
-    return "{\n" + ",\n".join(entries) + "\n}"
+    inner = f"{indent} "
+    entries = [
+        f"{inner}{json.dumps(key, ensure_ascii=False)}: {_lines(value[key], levels - 1, inner)}"
+        for key in sorted(value)
+    ]
+    return "{\n" + ",\n".join(entries) + f"\n{indent}}}"

@@ -20,12 +20,13 @@ class Stacking(Fuser):
 
     class Config(L2Config):
         l2_grid: tuple[Strength, ...] = Field(
-            (1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6), min_length=1, description="l2 = auto: strengths to choose from"
+            (3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6), min_length=1, description="l2 = auto: strengths to choose from"
         )
+        folds: int = Field(3, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
 
     def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
         self._classifier = PosteriorClassifier(members, self.num_classes)
-        self._found = fit_with_l2(self._classifier.loss(members, labels), self._classifier.start, labels, self.config)
+        self._found = fit_with_l2(self._classifier.objective(members, labels), self._classifier.start, labels, self.config)
 
     def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
         return fuse_in_chunks(

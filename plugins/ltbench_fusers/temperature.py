@@ -34,13 +34,8 @@ class Temperature(Fuser):
         return fuse_in_chunks(members, self.num_classes, self._vote)
 
     def _vote(self, members: Sequence[MemberLogits]) -> Tensor:
-        scaled = [
-            MemberLogits(
-                member.name, member.method, member.classes, member.outside, member.logits / self._temperatures[member.name]
-            )
-            for member in members
-        ]
-        return log_vote(scaled, self.num_classes)
+        scaled = (log_softmax(member.logits.double() / self._temperatures[member.name]) for member in members)
+        return log_vote(members, scaled, self.num_classes)
 
     def state(self) -> dict[str, Any]:
         """``temperatures``: member name -> T."""

@@ -20,3 +20,10 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         paper="Sec. 3",
         requires=("baseline",),
     )
+    yield MethodSpec(
+        "prototype",
+        target="ltbench_methods.prototype:Prototype",
+        summary="A memory of class centroids enriches the features, a cosine classifier reads them (Liu et al. 2019).",
+        paper="Sec. 4.4 v",
+        requires=("baseline",),
+    )

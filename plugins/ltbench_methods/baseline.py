@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ltbench.backbones import load_checkpoint, load_exactly
 from ltbench.data.samplers import EpochSampler, InstanceSampler
+from ltbench.errors import DataError
 from ltbench.method import Member, Method, MethodConfig, MethodContext
 from ltbench.optim import OptimConfig
 
@@ -55,10 +56,14 @@ class Baseline(Method):
     @staticmethod
     def _start_from(member: Member, path: Path) -> None:
         weights = load_checkpoint(path)
+        head = next((name for name in HEAD_NAMES if f"{name}.weight" in weights), None)
+        if head is None:
+            raise DataError(f"checkpoint {path} holds no classifier ({', '.join(HEAD_NAMES)}); backbone.checkpoint takes a backbone alone.")
         load_exactly(member.backbone.trunk, weights, path)
-        head = {name.rpartition(".")[2]: value for name, value in weights.items() if name.rpartition(".")[0] in HEAD_NAMES}
-        load_exactly(member.head, head or weights, path)
+        if member.backbone.projection is not None:
+            load_exactly(member.backbone.projection, weights, path, "projection.")
+        load_exactly(member.head, weights, path, f"{head}.")
 
 
-HEAD_NAMES = ("fc", "head", "head.fc", "classifier", "linear", "all.head")
+HEAD_NAMES = ("fc", "head", "head.fc", "classifier", "linear")
 """What published checkpoints call their classifier."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -15,13 +15,14 @@ from ltbench.fuser import Outside
 from ltbench.method import Member, Method, MethodConfig, MethodContext, TrainingResult, Validation
 from ltbench.optim import OptimChanges, OptimConfig
 
-Blocks = int | Literal["all"]
+Blocks = Annotated[int, Field(ge=1)] | Literal["all"]
+Candidates = Annotated[list[Blocks], Field(min_length=1)]
 
 
 class SubsetConfig(MethodConfig):
     """What one expert does differently from the others."""
 
-    learnable_blocks: Blocks | list[Blocks] | None = Field(None, description="in place of experts.learnable_blocks")
+    learnable_blocks: Blocks | Candidates | None = Field(None, description="in place of experts.learnable_blocks")
     optim: OptimChanges = Field(OptimChanges(), description="in place of single settings of experts.optim")  # type: ignore[valid-type]
 
 
@@ -29,7 +30,7 @@ class Experts(Method):
     """Each expert starts from the baseline stage and treats the samples of all other classes as out of distribution."""
 
     class Config(MethodConfig):
-        partition: Literal["folds"] | int | list[int] = Field(
+        partition: Literal["folds"] | Annotated[int, Field(ge=2)] | Annotated[list[int], Field(min_length=1)] = Field(
             "folds", description="class subsets: the run's folds, a number of subsets of similar size, or descending training counts that cut them"
         )
         ood: Literal["reject", "outlier_exposure"] = Field(
@@ -42,7 +43,7 @@ class Experts(Method):
         )
         oe_weight: float = Field(0.5, ge=0, description="lambda, weight of the outlier exposure term")
         head_init: Literal["copy", "new"] = Field("copy", description="copy the classes' rows of the baseline's classifier, or start anew")
-        learnable_blocks: Blocks | list[Blocks] = Field(
+        learnable_blocks: Blocks | Candidates = Field(
             "all", description="blocks that learn, counted from the head down (1: the head alone); of a list validation chooses"
         )
         optim: OptimConfig = Field(
@@ -90,7 +91,10 @@ class Experts(Method):
         if len(subsets) < 2:
             raise UsageError(f"experts.partition = {rule}: it leaves {len(subsets)} subset(s) of classes; at least 2 are needed.")
         if unknown := set(self.config.subset) - set(subsets):
-            raise UsageError(f"experts.subset.{min(unknown)}: there is no such expert; there are {', '.join(subsets)}.")
+            raise UsageError(
+                f"experts.subset.{min(unknown)}: there is no such expert; there are {', '.join(subsets)}. "
+                "Drop a recipe's exceptions with --set experts.subset={}."
+            )
         return subsets
 
     def _start_from(self, baseline: Member, member: Member) -> None:

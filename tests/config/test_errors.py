@@ -27,6 +27,7 @@ def message(*overrides: str, methods: tuple[str, ...] = ("split",), config_file:
     [
         ("split.ratoi=8", "split.ratoi = 8 (from --set): no such key. Did you mean 'split.ratio'?"),
         ("split.lr=0.1", "split.lr = 0.1 (from --set): no such key. Did you mean 'split.optim.lr'?"),
+        ("base.lr=0.1", "base.lr = 0.1 (from --set): no such key. Did you mean 'base.optim.lr'?"),
         ("split.optim.epoch=3", "split.optim.epoch = 3 (from --set): no such key. Did you mean 'split.optim.epochs'?"),
         (
             "split.subset.few.epoch=3",

@@ -12,26 +12,31 @@ from ltbench.layers import Layer, merge, nest, parse_override, source_of
 
 keys = st.sampled_from("abc")
 scalars = st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2)
-tables = st.recursive(scalars, lambda inner: st.dictionaries(keys, inner, min_size=1, max_size=3), max_leaves=6)
-layers = st.lists(st.dictionaries(keys, tables, max_size=3), max_size=4)
+tables = st.recursive(scalars, lambda inner: st.dictionaries(keys, inner, max_size=3), max_leaves=6)
+layers = st.lists(st.dictionaries(keys, tables.filter(lambda table: table != {}), max_size=3), max_size=4)
 
 
 def merged_dicts(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     both = dict(lower)
     for key, value in upper.items():
         below = both.get(key)
-        both[key] = merged_dicts(below if isinstance(below, dict) else {}, value) if isinstance(value, dict) else value
+        joined = isinstance(value, dict) and isinstance(below, dict) and value
+        both[key] = merged_dicts(below, value) if joined else value
     return both
 
 
 @given(layers)
-def test_merging_is_a_recursive_update(values: list[dict[str, Any]]) -> None:
+def test_merging_is_a_recursive_update_that_empty_tables_clear(values: list[dict[str, Any]]) -> None:
     numbered = [Layer(str(number), each) for number, each in enumerate(values)]
     expected: dict[str, Any] = reduce(merged_dicts, values, {})
     found = merge(numbered)
     assert nest(found) == expected
     for path, entry in found.items():
         assert reduce(lambda table, key: table[key], path, values[int(entry.source)]) == entry.value  # type: ignore[arg-type,return-value]
+
+
+def test_the_bare_header_of_a_section_clears_nothing() -> None:
+    assert nest(merge([Layer("low", {"a": {"x": 1}}), Layer("high", {"a": {}})])) == {"a": {"x": 1}}
 
 
 def test_sources_of_a_table_are_those_of_its_keys() -> None:

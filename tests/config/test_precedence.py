@@ -162,6 +162,12 @@ def test_another_backbone_drops_what_the_recipe_says_of_its_own(recipe: Recipe, 
     assert found.method_configs["base"].optim.lr == 0.2
 
 
+def test_a_recipe_that_names_no_backbone_speaks_of_the_usual_one(recipe: Recipe) -> None:
+    recipe("base", "[backbone]\nprojection = 64\n")
+    assert letters().config.backbone == BackboneConfig(name="resnet10", projection=64)
+    assert letters(backbone="resnet18").config.backbone == BackboneConfig(name="resnet18")
+
+
 def test_the_same_backbone_keeps_it_and_kwargs_merge(recipe: Recipe) -> None:
     recipe("base", BASE)
     backbone = letters(backbone="resnet10", overrides=["backbone.kwargs.stem_stride=1"]).config.backbone
@@ -197,6 +203,12 @@ def test_a_list_is_replaced_and_not_joined(recipe: Recipe) -> None:
     assert letters(methods=["split"], overrides=["split.blocks=[4]"]).method_configs["split"].blocks == [4]
 
 
+def test_an_empty_table_clears_what_the_recipe_says(recipe: Recipe) -> None:
+    recipe("base", BASE)
+    backbone = letters(overrides=["backbone.kwargs={}"]).config.backbone
+    assert (backbone.name, backbone.kwargs, backbone.projection) == ("resnet10", {}, 64)
+
+
 def test_run_config_by_hand_keeps_what_was_set_and_takes_the_rest_from_the_recipe(recipe: Recipe) -> None:
     recipe("base", BASE + "[compute]\nprecision = 'fp32'\n")
     config = RunConfig(methods=("base",), dataset={"name": "letters"}, settings={"base": {"optim": {"lr": 9.0}}})  # type: ignore[arg-type]
@@ -209,7 +221,7 @@ def test_run_config_by_hand_keeps_what_was_set_and_takes_the_rest_from_the_recip
 def test_a_resolved_configuration_resolves_to_itself_after_json(recipe: Recipe) -> None:
     recipe("base", BASE)
     recipe("split", 'fusers = ["mean"]\n[split]\nratio = 8\n')
-    first = letters(methods=["split"], backbone="resnet18", seed=5, overrides=["split.subset.few.lr=0.3"])
+    first = letters(methods=["split"], seed=5, overrides=["split.subset.few.lr=0.3", "backbone.kwargs={}"])
     second = resolve_config(RunConfig.model_validate_json(first.config.model_dump_json()))
     assert second.config == first.config
     assert second.hash == first.hash

@@ -23,7 +23,7 @@ def outcomes(accuracy: float | Sequence[float], seed: int = 0) -> np.ndarray:
     shares = np.broadcast_to(np.asarray(accuracy), 6)
     correct = np.zeros(len(LABELS), dtype=bool)
     for label, share in enumerate(shares):
-        own = np.random.default_rng([seed, label]).permutation(np.flatnonzero(LABELS == label))
+        own = np.random.default_rng([seed, label]).permutation(np.flatnonzero(label == LABELS))
         correct[own[: round(share * PER_CLASS)]] = True
     return correct
 
@@ -62,7 +62,7 @@ def record(
     starts_from: str = "baseline",
     **changes: Any,
 ) -> Record:
-    """A record of ``methods`` (joined by +), right on the share ``accuracy`` of each class; ``changes`` go to ``make_record``."""
+    """A record of ``methods`` (joined by +), right on the share ``accuracy`` of each class."""
     names = methods.split("+")
     config = {
         "methods": names,

@@ -113,12 +113,15 @@ def test_config_hash_ignores_the_seed_and_where_the_images_lie() -> None:
 
 
 def test_a_reference_has_one_hash_whichever_run_it_came_from() -> None:
-    alone = {"methods": ["baseline"], "fusers": [], "settings": {"baseline": {"lr": 1}}}
-    beside = {"methods": ["experts"], "fusers": ["kl"], "settings": {"baseline": {"lr": 1}, "experts": {}, "kl": {}}}
+    data = {"name": "toy-lt", "root": "/home/somebody/images"}
+    alone = {"methods": ["baseline"], "fusers": [], "dataset": data, "settings": {"baseline": {"lr": 1}}}
+    settings = {"baseline": {"lr": 1}, "experts": {}, "kl": {}}
+    beside = {"methods": ["experts"], "fusers": ["kl"], "dataset": data, "settings": settings}
     rows = [row_config(config, ["baseline"], ["baseline"], "none") for config in (alone, beside)]
     assert config_hash(rows[0]) == config_hash(rows[1])
     fused = row_config(beside, ["experts"], ["baseline", "experts"], "kl")
     assert fused["fusers"] == ["kl"]
+    assert fused["dataset"] == {"name": "toy-lt", "root": None}
     assert set(fused["settings"]) == {"baseline", "experts", "kl"}
 
 

@@ -1,0 +1,134 @@
+"""``ltbench plugin``: start a plugin, or run the contract suite on one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from ltbench.manager import Plugins
+    from ltbench.registry import PluginRecord
+
+FILES = {
+    "pyproject.toml.jinja": "pyproject.toml",
+    "__init__.py.jinja": "{package}/__init__.py",
+    "method.py.jinja": "{package}/method.py",
+    "test_method.py.jinja": "tests/test_{module}.py",
+}
+"""Template in ``ltbench/cli/skeleton`` -> where it goes."""
+
+
+@click.group("plugin")
+def command() -> None:
+    """Start a plugin, or test one."""
+
+
+@command.command("new")
+@click.argument("name")
+@click.option(
+    "--directory", type=click.Path(path_type=Path, file_okay=False), default=".", help="Where to put the folder."
+)
+def new(name: str, directory: Path) -> None:
+    """Write a package with a method of that name: a subclass of the baseline with another loss, and its test.
+
+    NAME is what 'ltbench run --method' will take: lower case letters, digits, '-' and '_'.
+    """
+    from jinja2 import Environment
+
+    from ltbench.errors import UsageError
+
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        raise UsageError(
+            f"'{name}' cannot name a plugin: use lower case letters, digits, '-' and '_', and begin with a letter."
+        )
+    folder = directory / name
+    if folder.exists():
+        raise UsageError(f"{folder} exists already; choose another name or --directory.")
+    module = name.replace("-", "_")
+    values = {
+        "name": name,
+        "module": module,
+        "package": f"ltbench_{module}",
+        "distribution": f"ltbench-{name}",
+        "class_name": "".join(part.capitalize() for part in re.split("[-_]+", name)),
+    }
+    environment = Environment(keep_trailing_newline=True)
+    for template, place in FILES.items():
+        target = folder / place.format_map(values)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = (files("ltbench.cli") / "skeleton" / template).read_text(encoding="utf-8")
+        target.write_text(environment.from_string(text).render(values), encoding="utf-8")
+        click.echo(f"wrote {target}")
+    click.echo(
+        f"\nNext:\n  pip install -e {folder}\n  ltbench plugin test ltbench-{name}\n  ltbench run --method {name}"
+    )
+
+
+@command.command("test")
+@click.argument("target", metavar="DISTRIBUTION_OR_FILE")
+@click.pass_context
+def test(ctx: click.Context, target: str) -> None:
+    """Run the contract suite on everything that an installed distribution, or a Python file, registers.
+
+    Exit code 3 when something fails.
+    """
+    from ltbench.errors import PluginError, UsageError
+    from ltbench.manager import examine_plugins, use_plugin_files
+
+    if Path(target).is_file():
+        use_plugin_files([Path(target)])
+    plugins = examine_plugins()
+    chosen = [record for record in plugins.records if _is_meant(record, target)]
+    if not chosen:
+        known = ", ".join(sorted({record.distribution for record in plugins.records})) or "none"
+        raise UsageError(f"'{target}' is neither a file nor an installed distribution with a plugin (known: {known}).")
+    failed = 0
+    for name, problem in (outcome for record in chosen for outcome in outcomes(plugins, record)):
+        click.secho("FAILED  " if problem else "ok      ", fg="red" if problem else "green", nl=False)
+        click.echo(f"{name}: {problem}" if problem else name)
+        failed += bool(problem)
+    if failed:
+        ctx.exit(PluginError.exit_code)
+
+
+def _is_meant(record: PluginRecord, target: str) -> bool:
+    from ltbench.registry import normalized
+
+    if Path(target).is_file():
+        return record.source == str(Path(target).resolve())
+    return normalized(record.distribution) == normalized(target)
+
+
+def outcomes(plugins: Plugins, record: PluginRecord) -> Iterator[tuple[str, str]]:
+    """(what was checked, what is wrong with it or nothing), for a plugin and everything it registers."""
+    from ltbench.errors import LtbenchError
+    from ltbench.registry import one_line
+
+    yield str(record), "" if record.usable else f"{record.status}: {record.error}"
+    for registry in (plugins.methods, plugins.fusers, plugins.datasets):
+        for entry in registry.entries():
+            if entry.plugin is record:
+                try:
+                    _check_contract(registry.kind, registry.load(entry.qualified))
+                except (AssertionError, LtbenchError) as error:
+                    problem = str(error)
+                except Exception as error:
+                    problem = one_line(error)
+                else:
+                    problem = ""
+                yield f"{registry.kind} '{entry.spec.name}'", problem
+
+
+def _check_contract(kind: str, cls: type[Any]) -> None:
+    """Raise AssertionError unless the class keeps its kind's contract; a dataset's is to be importable."""
+    from ltbench import testing
+
+    if kind == "method":
+        testing.check_method(cls)
+    elif kind == "fuser":
+        testing.check_fuser(cls)

@@ -1,0 +1,167 @@
+"""``ltbench leaderboard``, ``compare`` and ``verify`` as a user calls them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from results.records import baseline, record
+
+from ltbench.cli.compare import command as compare
+from ltbench.cli.leaderboard import command as leaderboard
+from ltbench.cli.verify import command as verify
+from ltbench.errors import DataError, LtbenchError, UsageError
+from ltbench.results.store import save
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LTBENCH_RESULTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for made in (baseline(), record(accuracy=0.6), baseline(data="other-lt")):
+        save(made, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def call(command, *arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments)
+
+
+def succeed(command, *arguments: str) -> str:
+    result = call(command, *arguments)
+    assert result.exception is None, result.output
+    return result.output
+
+
+def fail(command, *arguments: str) -> LtbenchError:
+    """The error that the command line turns into one line and an exit code."""
+    error = call(command, *arguments).exception
+    assert isinstance(error, LtbenchError)
+    assert "\n" not in str(error)
+    return error
+
+
+def test_prints_the_rows_of_the_results_in_the_current_folder(results: Path) -> None:
+    output = succeed(leaderboard)
+    assert "experts / joint" in output
+    assert "+20.0 [" in output
+    assert "other-lt" in output
+    assert "other-lt" not in succeed(leaderboard, "--dataset", "toy-lt")
+
+
+def test_json_has_every_number(results: Path) -> None:
+    content = json.loads(succeed(leaderboard, "--dataset", "toy-lt", "--folds", "oltr", "--json"))
+    (board,) = content["boards"]
+    assert board["protocol"]["fold_rule"] == "oltr"
+    assert [row["methods"] for row in board["rows"]] == [["experts"], ["baseline"]]
+    assert board["rows"][0]["accuracy"]["all"]["mean"] == pytest.approx(60)
+    assert board["rows"][0]["delta"]["low"] > 10
+
+
+def test_written_pages_are_up_to_date_until_a_record_changes(results: Path) -> None:
+    assert fail(leaderboard, "--check").exit_code == 1
+    succeed(leaderboard, "--write")
+    assert (results / "toy-lt" / "LEADERBOARD.md").is_file()
+    assert (results / "other-lt" / "LEADERBOARD.md").is_file()
+    assert "up to date" in succeed(leaderboard, "--check")
+    assert "up to date" in succeed(leaderboard, "--check", "--results", str(results))
+
+    save(record("uniform", "none", accuracy=0.55), results)
+    error = fail(leaderboard, "--check")
+    assert error.exit_code == 1
+    page = Path("results") / "toy-lt" / "LEADERBOARD.md"
+    assert (
+        str(error)
+        == f"{page} is stale. Refresh it with 'ltbench leaderboard --results results --dataset toy-lt --write'."
+    )
+    assert "up to date" in succeed(leaderboard, "--check", "--dataset", "other-lt")
+
+
+def test_an_edited_page_is_stale(results: Path) -> None:
+    succeed(leaderboard, "--write")
+    page = results / "toy-lt" / "LEADERBOARD.md"
+    page.write_text(page.read_text().replace("60.0", "61.0"))
+    assert "is stale" in str(fail(leaderboard, "--check"))
+
+
+def test_a_page_without_records_is_stale(results: Path) -> None:
+    succeed(leaderboard, "--write")
+    for path in (results / "other-lt").glob("*.json"):
+        path.unlink()
+    assert "other-lt/LEADERBOARD.md is stale: no record" in str(fail(leaderboard, "--check")).replace("\\", "/")
+
+
+def test_published_rows_are_printed_apart(results: Path) -> None:
+    rows = [{"dataset": "toy-lt", "method": "Theirs", "accuracy": {"all": 99.0}, "reference": "A paper"}]
+    (results / "toy-lt" / "reported.json").write_text(json.dumps(rows))
+    output = succeed(leaderboard, "--dataset", "toy-lt")
+    assert output.index("experts / joint") < output.index("Reported (not ranked)") < output.index("Theirs")
+
+
+def test_a_bad_record_is_named(results: Path) -> None:
+    path = save(record("uniform"), results)
+    path.write_text(path.read_text().replace('"all":50.0', '"all":52.0'))
+    error = fail(leaderboard)
+    assert error.exit_code == 4
+    assert path.name in str(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "complaint"),
+    [
+        (["--dataset", "nobody-lt"], DataError, "no records in results"),
+        (["--folds", "papper"], UsageError, "Did you mean 'paper'"),
+        (["--folds", "oltr", "--write"], UsageError, "Leave it out"),
+        (["--check", "--json"], UsageError, "exclude each other"),
+    ],
+)
+def test_mistakes(results: Path, arguments: list[str], kind: type[LtbenchError], complaint: str) -> None:
+    error = fail(leaderboard, *arguments)
+    assert isinstance(error, kind)
+    assert complaint in str(error)
+
+
+def test_compare_two_rows(results: Path) -> None:
+    output = succeed(compare, "experts/joint", "baseline", "--dataset", "toy-lt")
+    assert "60.0" in output
+    assert "+20.0 [" in output
+    assert "only A right" in output
+    content = json.loads(succeed(compare, "experts/joint", "baseline", "--dataset", "toy-lt", "--json"))
+    assert content["differences"]["all"]["estimate"] == pytest.approx(20)
+
+
+def test_compare_two_files_needs_no_results(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [str(path) for path in (results / "toy-lt").glob("*.json")]
+    monkeypatch.setenv("LTBENCH_RESULTS", "nowhere")
+    assert "exact McNemar p" in succeed(compare, *paths)
+
+
+def test_compare_says_what_is_ambiguous(results: Path) -> None:
+    assert "--dataset" in str(fail(compare, "experts/joint", "baseline"))
+
+
+def test_verify_a_folder_and_a_broken_record(results: Path) -> None:
+    output = succeed(verify, str(results))
+    assert output.count("metrics under") == 3
+    assert "not in the cache" in output
+    path = next((results / "toy-lt").glob("experts*.json"))
+    path.write_text(path.read_text().replace('"all":60.0', '"all":62.0'))
+    error = fail(verify, str(results))
+    assert error.exit_code == 1
+    assert str(error) == f"1 of 3 records failed, the first is {path}."
+    found = json.loads(call(verify, str(path), "--json").output)
+    assert found[str(path)][0]["state"] == "failed"
+
+
+def test_neither_torch_nor_pandas_is_loaded(results: Path) -> None:
+    code = (
+        "import sys\n"
+        "from ltbench.cli.leaderboard import command\n"
+        "command(['--results', sys.argv[1]], standalone_mode=False)\n"
+        "print(sorted({'torch', 'timm', 'pandas'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(results)], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")

@@ -1,0 +1,37 @@
+"""Numbers and boards as text."""
+
+import io
+
+import pytest
+from results.records import baseline, record
+from rich.console import Console
+
+from ltbench.report.leaderboard import Mean, boards
+from ltbench.report.table import interval, mean, p_value, rich_board
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (mean(Mean(52.04, 0.31)), "52.0 ± 0.3"),
+        (mean(Mean(52.04, None)), "52.0"),
+        (interval(1.94, -0.04, 2.5), "+1.9 [+0.0, +2.5]"),
+        (p_value(0.0004), "< 0.001"),
+        (p_value(0.0312), "0.031"),
+    ],
+)
+def test_numbers(value: str, text: str) -> None:
+    assert value == text
+
+
+def test_terminal_names_rows_by_method_fuser_settings_and_role() -> None:
+    records = [
+        baseline(),
+        record("baseline", "joint", role="control"),
+        record(settings={"experts": {"ood": "[bold]reject"}}),
+        record(settings={"experts": {"ood": "exposure"}}),
+    ]
+    out = io.StringIO()
+    Console(file=out, width=160).print(rich_board(boards(records)[0]))
+    for name in ("baseline (reference)", "baseline / joint (control)", "experts / joint (ood=[bold]reject)"):
+        assert name in out.getvalue()
