@@ -1,7 +1,7 @@
 """Methods, fusers and datasets by name, for use from Python."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -10,10 +10,12 @@ from ltbench.data.base import Dataset
 from ltbench.fuser import Fuser
 from ltbench.layers import Layer, merge
 from ltbench.manager import plugins
-from ltbench.method import Method
+
+if TYPE_CHECKING:
+    from ltbench.method import Method
 
 
-def get_method(name: str, **config: Any) -> Method:
+def get_method(name: str, **config: Any) -> "Method":
     """The method of that name with these hyperparameters, as its ``Config`` has them.
 
     Raises:

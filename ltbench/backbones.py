@@ -40,7 +40,12 @@ class ResNet10(ResNet):
         drop_path_rate: float = 0.0,
     ) -> None:
         nn.Module.__init__(self)
-        self.num_classes, self.in_chans, self.drop_rate, self.grad_checkpointing = num_classes, in_chans, drop_rate, False
+        self.num_classes, self.in_chans, self.drop_rate, self.grad_checkpointing = (
+            num_classes,
+            in_chans,
+            drop_rate,
+            False,
+        )
         width = widths[0]
         self.conv1 = nn.Conv2d(in_chans, width, stem_kernel, stride=stem_stride, padding=stem_kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -136,7 +141,9 @@ class Backbone(nn.Module):
                 f"learnable_blocks = {blocks + 1}: this backbone has {len(available)} blocks below the head; "
                 f"use 1 (the head alone) to {len(available) + 1}, or 'all'."
             )
-        learnable = {name for block in available[len(available) - blocks :] for name in block} if blocks is not None else None
+        learnable = (
+            {name for block in available[len(available) - blocks :] for name in block} if blocks is not None else None
+        )
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(learnable is None or name in learnable)
 
@@ -183,7 +190,9 @@ def create_backbone(
     try:
         trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
     except (TypeError, AssertionError, ValueError, AttributeError) as error:
-        raise UsageError(f"backbone '{name}' does not take {arguments}: {_first_line(error)} (backbone.kwargs).") from error
+        raise UsageError(
+            f"backbone '{name}' does not take {arguments}: {_first_line(error)} (backbone.kwargs)."
+        ) from error
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"pretrained weights of '{name}' cannot be had: {_first_line(error)} Give a local file with "
@@ -199,7 +208,9 @@ def create_backbone(
 def _fit_to_images(backbone: Backbone, name: str, image_shape: tuple[int, int, int], img_size: Any) -> None:
     """Find the size at which the model takes such images: as they are, else the next multiple of 32 (small images only)."""
     height, width = image_shape[1:]
-    sizes = [img_size if isinstance(img_size, (tuple, list)) else (img_size, img_size)] if img_size else [(height, width)]
+    sizes = (
+        [img_size if isinstance(img_size, (tuple, list)) else (img_size, img_size)] if img_size else [(height, width)]
+    )
     if not img_size and max(height, width) < 224:
         sizes.append((-(-height // 32) * 32, -(-width // 32) * 32))
     failures = []
@@ -211,7 +222,9 @@ def _fit_to_images(backbone: Backbone, name: str, image_shape: tuple[int, int, i
             failures.append(_first_line(error))
             continue
         if shape != (1, backbone.num_features):
-            raise UsageError(f"backbone '{name}' gives features of shape {shape}, not (1, {backbone.num_features}): it does not pool.")
+            raise UsageError(
+                f"backbone '{name}' gives features of shape {shape}, not (1, {backbone.num_features}): it does not pool."
+            )
         return
     raise UsageError(
         f"backbone '{name}' cannot take {'x'.join(map(str, image_shape))} images: {failures[0]} "
@@ -249,17 +262,27 @@ def load_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataError(f"checkpoint {path}: no such file.")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        content = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except (OSError, RuntimeError, SafetensorError, ValueError, EOFError) as error:
         raise DataError(f"checkpoint {path} cannot be read: {_first_line(error)}") from error
     except Exception as error:  # torch raises pickle.UnpicklingError for a file with anything but weights
         if type(error).__name__ != "UnpicklingError":
             raise
-        raise DataError(f"checkpoint {path} holds more than weights, or is no PyTorch file; save a state_dict alone.") from error
+        raise DataError(
+            f"checkpoint {path} holds more than weights, or is no PyTorch file; save a state_dict alone."
+        ) from error
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    weights = {_bare(name): value for name, value in content.items() if isinstance(value, Tensor)} if isinstance(content, dict) else {}
+    weights = (
+        {_bare(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if isinstance(content, dict)
+        else {}
+    )
     if not weights:
         raise DataError(f"checkpoint {path} holds no named weights.")
     return weights
@@ -287,9 +310,13 @@ def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path,
     state = {prefix + name: value for name, value in module.state_dict().items()}
     for name, value in state.items():
         if name not in weights:
-            raise DataError(f"checkpoint {source} has no '{name}': it is of another model (it begins with '{next(iter(weights))}').")
+            raise DataError(
+                f"checkpoint {source} has no '{name}': it is of another model (it begins with '{next(iter(weights))}')."
+            )
         if weights[name].shape != value.shape:
-            raise DataError(f"checkpoint {source}: '{name}' has shape {tuple(weights[name].shape)}, the model needs {tuple(value.shape)}.")
+            raise DataError(
+                f"checkpoint {source}: '{name}' has shape {tuple(weights[name].shape)}, the model needs {tuple(value.shape)}."
+            )
     module.load_state_dict({name.removeprefix(prefix): weights[name] for name in state})
 
 

@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
-from scipy.optimize import minimize
 from torch import Tensor
 
 from ltbench.fuser import FuserConfig, MemberLogits
 from ltbench.posterior import chunks, log_softmax
-from ltbench.threads import map_parts
+from ltbench.threads import map_parts, one_torch_thread
 
 Objective = Callable[[Tensor, Tensor, float], tuple[float, Tensor]]
 """``objective(parameters float64[P], rows int64[M], l2)``: mean cross entropy over those samples plus ``l2`` times the squared
@@ -24,8 +22,11 @@ distance of the model's weights from where they are held, and the gradient float
 
 Strength = Annotated[float, Field(gt=0)]
 
-CV_TOLERANCE, FINAL_TOLERANCE = 1e-5, 1e-10
-"""Decrease of the objective in a step at which L-BFGS stops: while strengths are compared, and for the fit that is kept."""
+CV_TOLERANCE, FINAL_TOLERANCE = 1e-4, 1e-6
+"""Largest entry of the gradient at which L-BFGS stops: while strengths are compared, and for the fit that is kept."""
+
+CV_ITERATIONS = 100
+"""L-BFGS iterations of a fit while strengths are compared, at most; each goes on from the solution for the last strength."""
 
 
 class L2Config(FuserConfig):
@@ -38,7 +39,7 @@ class L2Config(FuserConfig):
         (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5), min_length=1, description="l2 = auto: strengths to choose from"
     )
     folds: int = Field(5, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
-    max_iterations: int = Field(1000, ge=1, description="L-BFGS iterations of one fit, at most")
+    max_iterations: int = Field(500, ge=1, description="L-BFGS iterations of the fit that is kept, at most")
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ def fit_with_l2(objective: Objective, start: Tensor, labels: Tensor, config: L2C
     """
     everything = torch.arange(len(labels))
 
-    def fit(rows: Tensor, start: Tensor, l2: float, tolerance: float) -> Tensor:
-        return minimise(objective, rows, start, l2, tolerance, config.max_iterations)
+    def fit(l2: float) -> Tensor:
+        return minimise(objective, everything, start, l2, FINAL_TOLERANCE, config.max_iterations)
 
     if config.l2 != "auto":
-        return Fitted(fit(everything, start, config.l2, FINAL_TOLERANCE), config.l2, {})
+        return Fitted(fit(config.l2), config.l2, {})
     folds = stratified_folds(labels, config.folds)
     solutions = [start] * len(folds)
     held_out: dict[float, float] = {}
@@ -83,13 +84,13 @@ def fit_with_l2(objective: Objective, start: Tensor, labels: Tensor, config: L2C
         total = 0.0
         for number, fold in enumerate(folds):
             kept = everything[~torch.isin(everything, fold)]
-            solutions[number] = fit(kept, solutions[number], l2, CV_TOLERANCE)
+            solutions[number] = minimise(objective, kept, solutions[number], l2, CV_TOLERANCE, CV_ITERATIONS)
             total += objective(solutions[number], fold, 0.0)[0] * len(fold)
         held_out[l2] = total / len(labels)
         if held_out[l2] >= held_out[best] and l2 != best:
             break
         best = l2
-    return Fitted(fit(everything, start, best, FINAL_TOLERANCE), best, held_out)
+    return Fitted(fit(best), best, held_out)
 
 
 def stratified_folds(labels: Tensor, folds: int) -> list[Tensor]:
@@ -98,16 +99,32 @@ def stratified_folds(labels: Tensor, folds: int) -> list[Tensor]:
     return [by_class[first::folds].sort().values for first in range(min(folds, len(labels)))]
 
 
-def minimise(objective: Objective, rows: Tensor, start: Tensor, l2: float, tolerance: float, max_iterations: int) -> Tensor:
-    """Parameters float64[P] at which L-BFGS from ``start`` ends, for the samples ``rows`` int64[M]."""
+def minimise(
+    objective: Objective, rows: Tensor, start: Tensor, l2: float, tolerance: float, max_iterations: int
+) -> Tensor:
+    """Parameters float64[P] at which L-BFGS from ``start`` ends, for the samples ``rows`` int64[M].
 
-    def evaluate(values: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = objective(torch.from_numpy(values), rows, l2)
-        return value, gradient.numpy()
+    torch's L-BFGS and not scipy's: that one works on numpy's BLAS threads, which take three times as long for vectors of
+    this size and more where cores are shared.
+    """
+    parameters = start.clone()
+    optimiser = torch.optim.LBFGS(
+        [parameters],
+        max_iter=max_iterations,
+        max_eval=2 * max_iterations,
+        tolerance_grad=tolerance,
+        tolerance_change=1e-4 * tolerance,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
 
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": tolerance, "gtol": 1e-9}
-    found = minimize(evaluate, start.numpy(), jac=True, method="L-BFGS-B", options=options)
-    return torch.from_numpy(np.array(found.x))
+    def evaluate() -> float:
+        value, parameters.grad = objective(parameters, rows, l2)
+        return value
+
+    with one_torch_thread():
+        optimiser.step(evaluate)
+    return parameters
 
 
 def mean_over_chunks(

@@ -94,6 +94,6 @@ def plugin_checks(plugins: Plugins) -> list[Check]:
         Check(f"{record.distribution}: {check.name}", check.ok, check.detail)
         if isinstance(check, Check)
         else Check(str(record), False, f"ltbench_checks must yield Check records, got {check!r}")
-        for record, checks in plugins.call_each("ltbench_checks")
+        for record, checks in plugins.checks()
         for check in checks
     ]

@@ -40,12 +40,14 @@ def _import_file(path: Path) -> object:
     name = path.stem
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
         return sys.modules[name]
+    if path.suffix != ".py" or not name.isidentifier():
+        raise ImportError(f"{path.name} is no name of a Python module: use letters, digits and '_', ending in .py")
     existing = importlib.util.find_spec(name)
     if existing is not None and existing.origin != str(path):
         raise ImportError(f"a module named '{name}' exists already; give the file another name")
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file (its name must end in .py)")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

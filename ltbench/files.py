@@ -18,7 +18,9 @@ def save_beside(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, s
     beside = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, beside, metadata)
+        save_file(
+            {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, beside, metadata
+        )
         beside.replace(path)
     except (OSError, SafetensorError) as error:
         raise unwritable(path, error) from error
@@ -41,4 +43,6 @@ def _beside(path: Path) -> Path:
 
 
 def unwritable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}. Free some room or set LTBENCH_CACHE to another folder.")
+    return DataError(
+        f"{path} cannot be written: {getattr(error, 'strerror', None) or error}. Free some room or set LTBENCH_CACHE to another folder."
+    )

@@ -53,7 +53,9 @@ class MemberLogits:
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "logits", logits)
         if classes.ndim != 1 or not len(classes):
-            raise DataError(f"{where}: classes must be a non-empty list of class ids, got shape {tuple(classes.shape)}.")
+            raise DataError(
+                f"{where}: classes must be a non-empty list of class ids, got shape {tuple(classes.shape)}."
+            )
         if classes[0] < 0 or (classes.diff() <= 0).any():
             raise DataError(f"{where}: class ids must be ascending, distinct and not negative.")
         width = len(classes) + (self.outside == "reject")
@@ -91,22 +93,28 @@ def check_members(members: Sequence[MemberLogits], num_classes: int, labels: Ten
         if len(member) != len(first):
             raise DataError(f"member '{member.name}' has {len(member)} samples, '{first.name}' has {len(first)}.")
         if int(member.classes[-1]) >= num_classes:
-            raise DataError(f"member '{member.name}': class id {int(member.classes[-1])} with only {num_classes} classes.")
+            raise DataError(
+                f"member '{member.name}': class id {int(member.classes[-1])} with only {num_classes} classes."
+            )
         if member.outside == "none" and len(member.classes) != num_classes:
             raise DataError(
                 f"member '{member.name}' covers {len(member.classes)} of {num_classes} classes but says outside='none'; "
                 "a partial member says 'reject' or 'zero'."
             )
         if member.outside == "reject" and len(member.classes) == num_classes:
-            raise DataError(f"member '{member.name}' covers every class, so its reject logit stands for none: drop it and say outside='none'.")
+            raise DataError(
+                f"member '{member.name}' covers every class, so its reject logit stands for none: drop it and say outside='none'."
+            )
         covered[member.classes] = True
     if not covered.all():
         missing = (~covered).nonzero().flatten().tolist()
-        raise DataError(f"no member covers class {missing[0]}" + (f" and {len(missing) - 1} more." if missing[1:] else "."))
+        raise DataError(
+            f"no member covers class {missing[0]}" + (f" and {len(missing) - 1} more." if missing[1:] else ".")
+        )
     if labels is not None:
         if len(labels) != len(first):
             raise DataError(f"{len(labels)} labels for {len(first)} samples.")
-        if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < num_classes):
+        if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < num_classes):
             raise DataError(f"labels must lie in 0..{num_classes - 1}, got {int(labels.min())}..{int(labels.max())}.")
 
 
@@ -145,7 +153,9 @@ class Fuser(ABC):
         """log q: float32[N, C]; ``exp`` of each row sums to 1 within 1e-5. Raises DataError for members unlike those fitted on."""
         check_members(members, self.num_classes)
         if self._fitted is not None and _layout(members) != self._fitted:
-            raise DataError("these members are not the ones the fuser was fitted on (names, order and widths must agree).")
+            raise DataError(
+                "these members are not the ones the fuser was fitted on (names, order and widths must agree)."
+            )
         return self._log_posterior(list(members))
 
     def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:

@@ -57,7 +57,12 @@ def write_logits(folder: Path, content: LogitsFolder) -> None:
         "num_classes": content.num_classes,
         "train_counts": [int(count) for count in content.train_counts],
         "members": [
-            {"name": member.name, "method": member.method, "classes": member.classes.tolist(), "outside": member.outside}
+            {
+                "name": member.name,
+                "method": member.method,
+                "classes": member.classes.tolist(),
+                "outside": member.outside,
+            }
             for member in content.val.members
         ],
     }
@@ -82,7 +87,9 @@ def read_logits(folder: Path) -> LogitsFolder:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; a folder of logits holds members.json, val.safetensors and test.safetensors.") from error
+        raise DataError(
+            f"{path}: {error.strerror}; a folder of logits holds members.json, val.safetensors and test.safetensors."
+        ) from error
     except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     entries, num_classes, counts = _described(description, path)
@@ -92,20 +99,22 @@ def read_logits(folder: Path) -> LogitsFolder:
 
 def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], int, np.ndarray]:
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise DataError(f"{path}: expected an object with \"format\": {FORMAT}.")
+        raise DataError(f'{path}: expected an object with "format": {FORMAT}.')
     for key, kind in (("num_classes", int), ("train_counts", list), ("members", list)):
         if not isinstance(description.get(key), kind):
             raise DataError(f"{path}: '{key}' is missing or no {kind.__name__}.")
     counts = description["train_counts"]
     if len(counts) != description["num_classes"] or not _are_integers(counts) or min(counts, default=0) < 0:
-        raise DataError(f"{path}: train_counts must be {description['num_classes']} integers from 0 up, one for each class.")
+        raise DataError(
+            f"{path}: train_counts must be {description['num_classes']} integers from 0 up, one for each class."
+        )
     for entry in description["members"]:
         if not isinstance(entry, dict):
             raise DataError(f"{path}: a member must be an object, got {entry!r}.")
-        missing = {"name", "method", "classes", "outside"} - set(entry)
-        if missing:
-            raise DataError(f"{path}: member {entry.get('name', '?')!r} lacks '{min(missing)}'.")
-        if not isinstance(entry["classes"], list) or not _are_integers(entry["classes"]):
+        for key, kind in (("name", str), ("method", str), ("classes", list), ("outside", str)):
+            if not isinstance(entry.get(key), kind):
+                raise DataError(f"{path}: member {entry.get('name', '?')!r}: '{key}' is missing or no {kind.__name__}.")
+        if not _are_integers(entry["classes"]):
             raise DataError(f"{path}: member {entry['name']!r}: classes must be a list of class ids.")
     return description["members"], description["num_classes"], np.array(counts, dtype=np.int64)
 
@@ -124,10 +133,18 @@ def _read_split(path: Path, entries: Sequence[Mapping[str, Any]], num_classes: i
             raise DataError(f"{path} has no tensor '{name}'; it has {', '.join(sorted(tensors))}.")
     for name in RESERVED:
         if tensors[name].ndim != 1 or tensors[name].is_floating_point():
-            raise DataError(f"{path}: '{name}' must be integers [N], got {tensors[name].dtype}{list(tensors[name].shape)}.")
+            raise DataError(
+                f"{path}: '{name}' must be integers [N], got {tensors[name].dtype}{list(tensors[name].shape)}."
+            )
     try:
         members = [
-            MemberLogits(entry["name"], entry["method"], torch.as_tensor(entry["classes"]), entry["outside"], tensors[entry["name"]])
+            MemberLogits(
+                entry["name"],
+                entry["method"],
+                torch.as_tensor(entry["classes"]),
+                entry["outside"],
+                tensors[entry["name"]],
+            )
             for entry in entries
         ]
         labels = tensors["labels"].to(torch.int64)
@@ -151,7 +168,11 @@ def joined(folders: Sequence[LogitsFolder]) -> LogitsFolder:
         if not same:
             raise DataError("these logits are of different samples or classes and cannot be fused together.")
     val, test = (
-        SplitLogits([m for folder in folders for m in getattr(folder, name).members], getattr(first, name).labels, getattr(first, name).indices)
+        SplitLogits(
+            [m for folder in folders for m in getattr(folder, name).members],
+            getattr(first, name).labels,
+            getattr(first, name).indices,
+        )
         for name in ("val", "test")
     )
     return LogitsFolder(first.num_classes, first.train_counts, val, test, first.dataset)

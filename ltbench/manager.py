@@ -21,7 +21,7 @@ from ltbench import hookspecs
 from ltbench.discovery import Candidate, from_entry_points, from_file
 from ltbench.errors import PluginError, did_you_mean
 from ltbench.plugin import API_VERSION, DatasetSpec, FuserSpec, MethodSpec, Spec
-from ltbench.registry import PluginRecord, Registry, normalized, one_line
+from ltbench.registry import PluginRecord, Registry, Status, normalized, one_line
 
 _REGISTRATION: dict[str, type[Spec]] = {
     "ltbench_methods": MethodSpec,
@@ -48,7 +48,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._hooks = {name for name in vars(hookspecs) if name.startswith("ltbench_")}
         self._loaded: list[tuple[PluginRecord, object]] = []
-        self._failed_calls: set[tuple[str, str, str]] = set()
+        self._warned: set[tuple[str, str]] = set()
 
     @classmethod
     def load(cls, files: Sequence[Path] = ()) -> "Plugins":
@@ -79,19 +79,19 @@ class Plugins:
         Raises:
             PluginError: one failed, and ``LTBENCH_STRICT_PLUGINS`` is 1.
         """
-        return [value for _, values in self.call_each(hook, **kwargs) for value in values]
-
-    def call_each(self, hook: str, **kwargs: Any) -> list[tuple[PluginRecord, list[Any]]]:
-        """As :meth:`call`, with the plugin that each list comes from."""
-        implementing = {id(impl.plugin) for impl in getattr(self._manager.hook, hook).get_hookimpls()}
         answers = []
-        for record, plugin in self._loaded:
-            if id(plugin) in implementing:
-                try:
-                    answers.append((record, list(self._call_alone(plugin, hook, **kwargs))))
-                except Exception as error:
-                    self._failed_call(record, hook, error)
+        for record, values, error in self._calls(hook, kwargs):
+            if error is not None and is_strict():
+                raise PluginError(f"{_line(record)} (LTBENCH_STRICT_PLUGINS is set.)") from error
+            if error is not None and (record.source, hook) not in self._warned:
+                self._warned.add((record.source, hook))
+                _warn(record)
+            answers += values
         return answers
+
+    def checks(self) -> list[tuple[PluginRecord, list[Any]]]:
+        """What each plugin's ``ltbench_checks`` says. One that fails is recorded as broken and left out."""
+        return [(record, values) for record, values, error in self._calls("ltbench_checks", {}) if error is None]
 
     def import_targets(self) -> None:
         """Import every class that is registered, and mark as broken the plugins whose class cannot be."""
@@ -101,6 +101,20 @@ class Plugins:
                     registry.load(entry.qualified)
                 except PluginError as error:
                     _mark_broken(entry.plugin, error)
+
+    def _calls(self, hook: str, kwargs: dict[str, Any]) -> Iterator[tuple[PluginRecord, list[Any], Exception | None]]:
+        """Each plugin that implements ``hook``: its answers, or the error that is noted in its record."""
+        implementing = {id(impl.plugin) for impl in getattr(self._manager.hook, hook).get_hookimpls()}
+        for record, plugin in self._loaded:
+            if id(plugin) in implementing:
+                values: list[Any] = []
+                error: Exception | None = None
+                try:
+                    values = list(self._call_alone(plugin, hook, **kwargs))
+                except Exception as caught:
+                    error = caught
+                    _mark_broken(record, error, f"{hook} failed: ")
+                yield record, values, error
 
     def _load(self, candidate: Candidate) -> None:
         record = candidate.record
@@ -126,6 +140,8 @@ class Plugins:
             self._registries[spec.kind].add(spec, record)
 
     def _register(self, plugin: object, record: PluginRecord) -> None:
+        if self._manager.is_registered(plugin):
+            raise _Refused(f"{record.source} is already registered by another plugin")
         self._manager.register(plugin, name=_key(record))
         callers = self._manager.get_hookcallers(plugin) or []
         for caller in callers:
@@ -150,35 +166,19 @@ class Plugins:
     def _check(self, spec: Any, expected: type[Spec], hook: str, before: list[Spec], record: PluginRecord) -> None:
         if not isinstance(spec, expected):
             raise _Refused(f"{hook} must yield {expected.__name__} records, got {spec!r}")
-        same = [other for other in before if (other.kind, other.name) == (spec.kind, spec.name)]
-        if same:
+        if any((other.kind, other.name) == (spec.kind, spec.name) for other in before):
             raise _Refused(f"{hook} yields '{spec.name}' twice")
+        own = normalized(record.distribution)
         for other in self._registries[spec.kind].entries():
-            if other.spec.name == spec.name and normalized(other.plugin.distribution) == normalized(
-                record.distribution
-            ):
+            if other.spec.name == spec.name and normalized(other.plugin.distribution) == own:
                 raise _Refused(f"{spec.kind} '{spec.name}' is already registered by {other.plugin}; rename one of them")
 
     def _mark_conflicts(self) -> None:
         for registry in self._registries.values():
             for entry in registry.entries():
-                if registry.name_of(entry) != entry.spec.name:
-                    others = [
-                        e.plugin
-                        for e in registry.entries()
-                        if e.spec.name == entry.spec.name and e.plugin is not entry.plugin
-                    ]
-                    note = f"{registry.kind} '{entry.spec.name}' is also provided by {', '.join(map(str, others))}"
-                    entry.plugin.error = f"{entry.plugin.error}; {note}" if entry.plugin.status == "conflict" else note
-                    entry.plugin.status = "conflict"
-
-    def _failed_call(self, record: PluginRecord, hook: str, error: Exception) -> None:
-        _mark_broken(record, error, f"{hook} failed: ")
-        if is_strict():
-            raise PluginError(f"{_line(record)} (LTBENCH_STRICT_PLUGINS is set.)") from error
-        if (record.distribution, record.name, hook) not in self._failed_calls:
-            self._failed_calls.add((record.distribution, record.name, hook))
-            _warn(record)
+                if rivals := registry.rivals(entry):
+                    providers = ", ".join(str(rival.plugin) for rival in rivals)
+                    _note(entry.plugin, "conflict", f"{registry.kind} '{entry.spec.name}' also comes from {providers}")
 
 
 class _Refused(Exception):
@@ -240,11 +240,17 @@ def _is_disabled(record: PluginRecord, disabled: Sequence[str]) -> bool:
 def _mark_broken(record: PluginRecord, error: BaseException, doing: str = "") -> None:
     """Add ``error`` to what is wrong; the traceback is that of the plugin's own exception, if there is one."""
     own = error.__cause__ if isinstance(error, PluginError) else error
-    message = doing + (str(error).rstrip(".") if isinstance(error, _Refused | PluginError) else one_line(error))
-    earlier = f"{record.error}; " if record.status == "broken" and message not in record.error else ""
-    record.status, record.error = "broken", earlier + message
+    message = str(error).rstrip(".") if isinstance(error, _Refused | PluginError) else one_line(error)
+    _note(record, "broken", doing + message)
     if own is not None and not isinstance(own, _Refused):
         record.traceback = record.traceback or "".join(traceback.format_exception(own))
+
+
+def _note(record: PluginRecord, status: Status, message: str) -> None:
+    """Set the status; what was noted under the same status stays."""
+    earlier = record.error if record.status == status else ""
+    if message not in earlier:
+        record.status, record.error = status, f"{earlier}; {message}" if earlier else message
 
 
 def _line(record: PluginRecord) -> str:

@@ -5,7 +5,9 @@ The context holds the training and the validation split; the test split is the e
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -125,6 +127,7 @@ class MethodContext(Protocol):
         validation: Validation | None = None,
         learnable_blocks: int | None = None,
         features: Tensor | None = None,
+        labels: Tensor | None = None,
         parameter_groups: Sequence[Mapping[str, Any]] | None = None,
         label: str | None = None,
     ) -> TrainingResult:
@@ -140,7 +143,9 @@ class MethodContext(Protocol):
             validation: by default the validation samples of the member's classes.
             learnable_blocks: blocks that learn, counted from the head down (1: the head alone); None: all. The others
                 run in eval mode.
-            features: float[V, N_train, D], V views of cached features: only the head is trained, on a random view a draw.
+            features: float[V, M, D], V views of cached features: only the head is trained, on a random view a draw.
+            labels: int64[M], dataset class ids of ``features`` where those are not the training split's own; the
+                sampler's positions then count among them.
             parameter_groups: optimiser groups, as torch takes them, where one learning rate does not do.
             label: name in logs and progress bars; by default the member's.
         """
@@ -153,6 +158,12 @@ class MethodContext(Protocol):
 
     def log(self, **metrics: Any) -> None:
         """A line in the stage's ``log.jsonl``."""
+
+    def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
+        """Shows how far a loop outside :meth:`train_classifier` is: call what it gives after each of the steps."""
+
+    def artifact(self, name: str) -> Path | None:
+        """Where to write a file that is kept in the stage's folder, a figure say; None on processes that must not write."""
 
 
 class MethodConfig(BaseModel):

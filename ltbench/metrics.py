@@ -17,7 +17,10 @@ def class_counts(correct: np.ndarray, labels: np.ndarray, num_classes: int) -> t
 
 
 def accuracy_from_counts(
-    right: Sequence[int] | np.ndarray, total: Sequence[int] | np.ndarray, train_counts: Sequence[int] | np.ndarray, rule: str = "paper"
+    right: Sequence[int] | np.ndarray,
+    total: Sequence[int] | np.ndarray,
+    train_counts: Sequence[int] | np.ndarray,
+    rule: str = "paper",
 ) -> dict[str, float]:
     """Percent right on each fold and on all classes, from per-class counts int64[C].
 
@@ -48,9 +51,13 @@ def fold_accuracy(predictions: Any, labels: Any, train_counts: Any, rule: str = 
     """
     predictions, labels, train_counts = (np.asarray(values) for values in (predictions, labels, train_counts))
     if predictions.shape != labels.shape or labels.ndim != 1 or not len(labels):
-        raise DataError(f"predictions and labels must be two equally long lists, got shapes {predictions.shape} and {labels.shape}.")
+        raise DataError(
+            f"predictions and labels must be two equally long lists, got shapes {predictions.shape} and {labels.shape}."
+        )
     if labels.min() < 0 or labels.max() >= len(train_counts):
-        raise DataError(f"label {labels.max()} or {labels.min()} is outside 0..{len(train_counts) - 1}, the classes of train_counts.")
+        raise DataError(
+            f"label {labels.max()} or {labels.min()} is outside 0..{len(train_counts) - 1}, the classes of train_counts."
+        )
     right, total = class_counts(predictions == labels, labels, len(train_counts))
     return accuracy_from_counts(right, total, train_counts, rule)
 

@@ -20,9 +20,13 @@ class OptimConfig(BaseModel):
     schedule: Literal["cosine", "step", "constant"] = Field("cosine", description="how the learning rate falls")
     step_epochs: int = Field(10, ge=1, description="schedule = step: epochs between two drops")
     step_gamma: float = Field(0.1, gt=0, le=1, description="schedule = step: factor of each drop")
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps in which the learning rate rises linearly from 0")
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="share of all steps in which the learning rate rises linearly from 0"
+    )
     min_steps: int = Field(0, ge=0, description="at least so many steps in all: adds epochs to small subsets")
-    patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation accuracy; 0: never")
+    patience: int = Field(
+        0, ge=0, description="stop after so many epochs without a better validation accuracy; 0: never"
+    )
 
     def planned_epochs(self, samples: int) -> int:
         """Epochs for so many samples an epoch, raised to reach ``min_steps``."""

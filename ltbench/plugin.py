@@ -59,7 +59,9 @@ class Spec:
                 f"{self.kind} name {self.name!r}: use lower case letters, digits, '-' and '_', starting with a letter or digit"
             )
         if not _TARGET.fullmatch(self.target):
-            raise ValueError(f"{self.kind} {self.name!r}: target {self.target!r} is not of the form 'package.module:Class'")
+            raise ValueError(
+                f"{self.kind} {self.name!r}: target {self.target!r} is not of the form 'package.module:Class'"
+            )
 
 
 @dataclass(frozen=True)

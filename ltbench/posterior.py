@@ -95,5 +95,7 @@ def expert_of_class(members: Sequence[MemberLogits], num_classes: int) -> Tensor
             )
         expert[member.classes] = position
     if (expert < 0).any():
-        raise DataError(f"no expert covers class {int((expert < 0).nonzero()[0])}: this needs experts that cover every class.")
+        raise DataError(
+            f"no expert covers class {int((expert < 0).nonzero()[0])}: this needs experts that cover every class."
+        )
     return expert

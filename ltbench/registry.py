@@ -90,7 +90,11 @@ class Registry(Generic[S]):
 
     def name_of(self, entry: Registered[S]) -> str:
         """What to type for it: the bare name, or ``distribution:name`` where another plugin provides that name too."""
-        return entry.spec.name if len(self._matching(entry.spec.name, self._entries)) == 1 else entry.qualified
+        return entry.qualified if self.rivals(entry) else entry.spec.name
+
+    def rivals(self, entry: Registered[S]) -> list[Registered[S]]:
+        """The others of the same name."""
+        return [other for other in self._entries if other.spec.name == entry.spec.name and other is not entry]
 
     def names(self) -> list[str]:
         """What can be typed, in the order of registration."""

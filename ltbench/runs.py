@@ -20,7 +20,9 @@ def find_run(source: str) -> Path:
     names = sorted(path.parent.name for path in root.glob("*/run.json"))
     matches = [name for name in names if name == source] or [name for name in names if name.startswith(source)]
     if not matches:
-        raise DataError(f"'{source}' is neither a run in {root} nor a folder of logits.{did_you_mean(source, names)} See 'ltbench list runs'.")
+        raise DataError(
+            f"'{source}' is neither a run in {root} nor a folder of logits.{did_you_mean(source, names)} See 'ltbench list runs'."
+        )
     if len(matches) > 1:
         raise DataError(f"several runs begin with '{source}': {', '.join(matches)}.")
     return root / matches[0]

@@ -7,6 +7,7 @@ ten times the work when other processes hold the cores; threads that share nothi
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -15,20 +16,26 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
+_cores: ContextVar[int | None] = ContextVar("cores", default=None)
+"""Threads that torch might use outside of :func:`one_torch_thread`; None when we are outside of it."""
+
+
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """torch operations inside use one thread each; the setting before is restored."""
+    """torch operations inside use one thread each, so that only :func:`map_parts` works in parallel; restored at the end."""
     before = torch.get_num_threads()
+    token = _cores.set(_cores.get() or before)
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        _cores.reset(token)
 
 
 def map_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """``[function(part) for part in parts]``, on as many threads as torch may use. Results stand in the order of the parts."""
-    workers = min(torch.get_num_threads(), len(parts))
+    workers = min(_cores.get() or torch.get_num_threads(), len(parts))
     with one_torch_thread():
         if workers <= 1:
             return [function(part) for part in parts]

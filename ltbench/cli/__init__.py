@@ -26,7 +26,7 @@ def invoke(arguments: Sequence[str]) -> int:
         code = cli.main(arguments, prog_name="ltbench", standalone_mode=False, obj=session)
         sys.stdout.flush()
     except BrokenPipeError:
-        # or the interpreter complains when it flushes at exit
+        # else the interpreter complains when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):

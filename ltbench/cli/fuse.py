@@ -21,17 +21,35 @@ A folder of logits holds members.json, val.safetensors and test.safetensors; doc
 
 @click.command("fuse", epilog=EPILOG)
 @click.argument("source", metavar="FOLDER_OR_RUN")
-@click.option("-f", "--fuser", "fusers", multiple=True, required=True, metavar="NAME", help="A fuser; several are all evaluated.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of a fuser: --set joint.reject=share.")
-@click.option("--folds", metavar="RULE", default="paper", show_default=True, help="Fold rule for a folder of logits: paper, kang or oltr.")
-@click.option("--results", type=click.Path(path_type=Path, file_okay=False), help="Also write a run's records below this folder.")
+@click.option(
+    "-f", "--fuser", "fusers", multiple=True, required=True, metavar="NAME", help="A fuser; several are all evaluated."
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of a fuser: --set joint.reject=share."
+)
+@click.option(
+    "--folds",
+    metavar="RULE",
+    default="paper",
+    show_default=True,
+    help="Fold rule for a folder of logits: paper, kang or oltr.",
+)
+@click.option(
+    "--results", type=click.Path(path_type=Path, file_okay=False), help="Also write a run's records below this folder."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], folds: str, results: Path | None, as_json: bool) -> None:
+def command(
+    source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], folds: str, results: Path | None, as_json: bool
+) -> None:
     """Fuse logits that are there: those of a run (its name or folder) or a folder of logits from anywhere.
 
     The fuser is fitted on the validation logits and evaluated on the test logits.
     """
     if (Path(source) / "members.json").is_file():
+        if results is not None:
+            raise click.UsageError(
+                "--results keeps records of runs; a folder of logits says too little of its training for a record."
+            )
         fuse_folder(Path(source), fusers, overrides, folds, as_json)
     else:
         fuse_run(source, fusers, overrides, results, as_json)
@@ -58,12 +76,16 @@ def fuse_folder(folder: Path, fusers: tuple[str, ...], overrides: tuple[str, ...
             "state": measured.fuser.state(),
         }
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "folds": folds, "samples": len(content.test.labels), "fusers": answers}))
+        click.echo(
+            json.dumps({"folder": str(folder), "folds": folds, "samples": len(content.test.labels), "fusers": answers})
+        )
     else:
         print_fused(folder, folds, {name: answer["accuracy"] for name, answer in answers.items()})
 
 
-def fuse_run(source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], results: Path | None, as_json: bool) -> None:
+def fuse_run(
+    source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], results: Path | None, as_json: bool
+) -> None:
     """Evaluate other fusers on a run's stages, as ``ltbench run`` would. Raises DataError when they are gone from the cache."""
     from ltbench.cli.run import execute_all
     from ltbench.config import RunConfig
@@ -76,7 +98,11 @@ def fuse_run(source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], r
         plugins().fusers.get(name)
     stored = read_run(find_run(source))
     config = {**stored["config"], "fusers": list(fusers)}
-    kept = {*dependency_order(tuple(config["methods"])), *fusers, *(n for n in plugins().fusers.names() if plugins().fusers.get(n).spec.control)}
+    kept = {
+        *dependency_order(tuple(config["methods"])),
+        *fusers,
+        *(n for n in plugins().fusers.names() if plugins().fusers.get(n).spec.control),
+    }
     settings = {name: section for name, section in config["settings"].items() if name in kept}
     for name, section in _settings(overrides, fusers).items():
         settings[name] = {**settings.get(name, {}), **section}
@@ -93,6 +119,8 @@ def _settings(overrides: tuple[str, ...], fusers: tuple[str, ...]) -> dict[str, 
     for text in overrides:
         for name, section in parse_override(text).values.items():
             if name not in fusers or not isinstance(section, dict):
-                raise UsageError(f"--set {text}: only settings of the chosen fusers ({', '.join(fusers)}) can be set here.")
+                raise UsageError(
+                    f"--set {text}: only settings of the chosen fusers ({', '.join(fusers)}) can be set here."
+                )
             merged[name] = {**merged.get(name, {}), **section}
     return merged

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, dict[str, str]] = {
     "Measure": {
-        "run": "Train the stages that are missing, fuse, evaluate, leave records.",
+        "run": "Train what is missing, fuse, evaluate, leave records.",
         "fuse": "Apply another fuser to logits that are there.",
         "analyze": "Oracle, expert confusion, confidence, leave-one-out for a run.",
         "reproduce": "Run all that a table of the paper needs, and print it.",
@@ -100,7 +100,8 @@ class LazyGroup(RichGroup):
         found = plugins()
         if found is not self._asked:
             self._asked = found
-            self.commands = {name: command for name, command in self.commands.items() if isinstance(command, Stub)}
+            for name in [name for name, command in self.commands.items() if not isinstance(command, Stub)]:
+                del self.commands[name]
             found.call("ltbench_commands", cli=self)
 
 

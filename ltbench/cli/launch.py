@@ -29,7 +29,9 @@ def launch(num_processes: int) -> int:
         "OMP_NUM_THREADS": threads,
     }
     processes = [
-        subprocess.Popen([sys.executable, "-m", "ltbench", *arguments], env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        subprocess.Popen(
+            [sys.executable, "-m", "ltbench", *arguments], env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        )
         for rank in range(num_processes)
     ]
     try:

@@ -26,19 +26,57 @@ Examples:
 
 
 @click.command("run", epilog=EPILOG)
-@click.option("-m", "--method", "methods", multiple=True, metavar="NAME", help="A method; several make one ensemble. See 'ltbench list methods'.")
-@click.option("-f", "--fuser", "fusers", multiple=True, metavar="NAME", help="A fuser; several are all evaluated on the same logits.")
+@click.option(
+    "-m",
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="A method; several make one ensemble. See 'ltbench list methods'.",
+)
+@click.option(
+    "-f",
+    "--fuser",
+    "fusers",
+    multiple=True,
+    metavar="NAME",
+    help="A fuser; several are all evaluated on the same logits.",
+)
 @click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images.")
 @click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
-@click.option("-c", "--config", "config_file", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file of settings, above the recipes.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, above everything: --set experts.reject_ratio=8.")
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file of settings, above the recipes.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, above everything: --set experts.reject_ratio=8.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random; 0 by default.")
 @click.option("--seeds", metavar="S,S,...", help="One run for each of these seeds: 0,1,2.")
-@click.option("--folds", metavar="RULE", help="Which classes are many-, medium- and few-shot: paper (default), kang or oltr.")
-@click.option("--num-processes", type=click.IntRange(min=1), default=1, show_default=True, help="Train with so many processes on this machine.")
-@click.option("--results", type=click.Path(path_type=Path, file_okay=False), help="Also write the records below this folder.")
-@click.option("--dry-run", is_flag=True, help="Show the plan: stages, which are cached, what would be trained and evaluated.")
+@click.option(
+    "--folds", metavar="RULE", help="Which classes are many-, medium- and few-shot: paper (default), kang or oltr."
+)
+@click.option(
+    "--num-processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train with so many processes on this machine.",
+)
+@click.option(
+    "--results", type=click.Path(path_type=Path, file_okay=False), help="Also write the records below this folder."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Show the plan: stages, which are cached, what would be trained and evaluated."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     methods: tuple[str, ...],
@@ -101,7 +139,9 @@ def parse_seeds(text: str) -> list[int | None]:
     return list(numbers)
 
 
-def execute_all(plans: list[Resolved], results: Path | None, *, dry_run: bool, as_json: bool, train: bool = True) -> None:
+def execute_all(
+    plans: list[Resolved], results: Path | None, *, dry_run: bool, as_json: bool, train: bool = True
+) -> None:
     """Run one plan after the other and print what came out. ``train=False`` refuses a plan whose stages are not all there."""
     from ltbench.engine.plan import describe
     from ltbench.engine.progress import Reporter
@@ -125,12 +165,16 @@ def execute_all(plans: list[Resolved], results: Path | None, *, dry_run: bool, a
                     print_plan(engine.plan, resolved.sources)
             continue
         if not train and (gone := missing(engine.plan)):
-            raise DataError(f"the stage of '{gone[0]}' is no longer in the cache, or its code has changed since; run 'ltbench run' again.")
+            raise DataError(
+                f"the stage of '{gone[0]}' is no longer in the cache, or its code has changed since; run 'ltbench run' again."
+            )
         records = engine.execute(results)
         if not engine.compute.is_main:
             continue
         done.append(records)
-        described.append({**describe(engine.plan), "records": [json.loads(record.model_dump_json()) for _, record in records]})
+        described.append(
+            {**describe(engine.plan), "records": [json.loads(record.model_dump_json()) for _, record in records]}
+        )
         if not as_json:
             print_records([records], engine.plan, results)
     if as_json and described:

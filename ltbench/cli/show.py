@@ -139,6 +139,7 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
         ("class", about["target"]),
         ("starts from", ", ".join(about.get("requires", ()))),
         ("recipes", "; ".join(recipes)),
+        ("control", "applied to every required method alone, too" if about.get("control") else ""),
     ]
 
 

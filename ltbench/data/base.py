@@ -47,7 +47,9 @@ class TensorSplit:
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels):
-            raise ValueError(f"expected uint8[N, C, H, W] images and N labels, got {images.dtype}{tuple(images.shape)}, {len(labels)}")
+            raise ValueError(
+                f"expected uint8[N, C, H, W] images and N labels, got {images.dtype}{tuple(images.shape)}, {len(labels)}"
+            )
         self.images = images
         self.labels = labels.to(torch.int64)
 

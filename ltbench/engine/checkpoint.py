@@ -65,14 +65,20 @@ class Checkpoint:
         self.path = folder / (re.sub(r"[^\w.=-]+", "_", label) + ".safetensors")
         self._saved_at = time.monotonic()
 
-    def save(self, progress: Progress, module: nn.Module, optimizer: torch.optim.Optimizer, force: bool = False) -> None:
+    def save(
+        self, progress: Progress, module: nn.Module, optimizer: torch.optim.Optimizer, force: bool = False
+    ) -> None:
         """Write beside and rename; skipped within :data:`SECONDS_BETWEEN` of the last one unless forced."""
         if not force and time.monotonic() - self._saved_at < SECONDS_BETWEEN:
             return
         tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in progress.best.items()}
         tensors |= {f"momentum.{index}": value for index, value in _momenta(optimizer).items()}
-        standing = {"history": progress.history, "best_epoch": progress.best_epoch, "best_accuracy": progress.best_accuracy}
+        standing = {
+            "history": progress.history,
+            "best_epoch": progress.best_epoch,
+            "best_accuracy": progress.best_accuracy,
+        }
         save_beside(tensors, self.path, {"progress": json.dumps(standing)})
         self._saved_at = time.monotonic()
 
@@ -96,5 +102,9 @@ class Checkpoint:
 
 def _momenta(optimizer: torch.optim.Optimizer) -> dict[int, Tensor]:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    buffers = {index: optimizer.state[parameter].get("momentum_buffer") for index, parameter in enumerate(parameters) if parameter in optimizer.state}
+    buffers = {
+        index: optimizer.state[parameter].get("momentum_buffer")
+        for index, parameter in enumerate(parameters)
+        if parameter in optimizer.state
+    }
     return {index: buffer for index, buffer in buffers.items() if buffer is not None}

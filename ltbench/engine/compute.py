@@ -50,7 +50,9 @@ class Compute:
         self.precision = config.precision if config.precision != "auto" else ("bf16" if native_bf16(kind) else "fp32")
         if self.precision == "fp16" and kind == "cpu":
             raise UsageError("compute.precision = 'fp16' needs an accelerator; on a CPU use 'fp32', 'bf16' or 'auto'.")
-        AcceleratorState._reset_state(reset_partial_state=False)  # a second run in one process may want another precision
+        AcceleratorState._reset_state(
+            reset_partial_state=False
+        )  # a second run in one process may want another precision
         self.accelerator = Accelerator(
             cpu=kind == "cpu",
             mixed_precision="no" if self.precision == "fp32" else self.precision,

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,11 @@ class Workbench:
     seed: int
     reporter: Reporter
     after_epoch: Callable[[str, int, dict[str, Any]], None]
-    _pretrained: Backbone | None = field(default=None, init=False)
 
     def new_backbone(self, method: str) -> Backbone:
-        """Initial weights from the method's own stream, or a copy of the pretrained ones, which are read once."""
-        if self._pretrained is not None:
-            return deepcopy(self._pretrained)
+        """Initial weights from the method's own stream; those of a pretrained trunk are read anew."""
         with global_stream(self.seed, method, "backbone"):
-            made = create_backbone(
+            return create_backbone(
                 self.backbone.name,
                 image_shape=self.image_shape,
                 pretrained=self.backbone.pretrained,
@@ -57,10 +54,6 @@ class Workbench:
                 projection=self.backbone.projection,
                 kwargs=self.backbone.kwargs,
             )
-        if self.backbone.pretrained or self.backbone.checkpoint is not None:
-            self._pretrained = made
-            return deepcopy(made)
-        return made
 
 
 class StageContext:
@@ -73,7 +66,9 @@ class StageContext:
         required: method name -> how to get its trained members.
     """
 
-    def __init__(self, name: str, workbench: Workbench, folder: Path | None, required: Mapping[str, Callable[[], list[Member]]]) -> None:
+    def __init__(
+        self, name: str, workbench: Workbench, folder: Path | None, required: Mapping[str, Callable[[], list[Member]]]
+    ) -> None:
         self.name = name
         self.train, self.val, self.classes = workbench.train, workbench.val, workbench.classes
         self._workbench = workbench
@@ -86,7 +81,9 @@ class StageContext:
     def stage(self, method: str) -> list[Member]:
         if method not in self._required:
             known = ", ".join(self._required) or "none"
-            raise LtbenchError(f"method '{self.name}' asks for the stage of '{method}' but its spec requires {known}: add it to requires=(...).")
+            raise LtbenchError(
+                f"method '{self.name}' asks for the stage of '{method}' but its spec requires {known}: add it to requires=(...)."
+            )
         return self._required[method]()
 
     def generator(self, name: str) -> torch.Generator:
@@ -97,8 +94,24 @@ class StageContext:
             with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(metrics) + "\n")
 
+    def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
+        return self._workbench.reporter.steps(f"{self.name} {label}", steps)
+
+    def artifact(self, name: str) -> Path | None:
+        assert self._folder is not None, "a stage that is only rebuilt leaves no files"
+        if not self._workbench.compute.is_main:
+            return None
+        path = self._folder / "artifacts" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
     def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
-        data = {"train": self.train, "val": self.val}[split]
+        splits = {"train": self.train, "val": self.val}
+        if split not in splits:
+            raise LtbenchError(
+                f"method '{self.name}' asks for the features of '{split}'; a method can have those of 'train' and 'val' alone."
+            )
+        data = splits[split]
         return torch.stack([self._workbench.features.get(backbone, split, data, view) for view in range(views)])
 
     def train_classifier(
@@ -112,6 +125,7 @@ class StageContext:
         validation: Validation | None = None,
         learnable_blocks: int | None = None,
         features: Tensor | None = None,
+        labels: Tensor | None = None,
         parameter_groups: Sequence[Mapping[str, Any]] | None = None,
         label: str | None = None,
     ) -> TrainingResult:
@@ -129,6 +143,7 @@ class StageContext:
             validation=validation,
             learnable_blocks=learnable_blocks,
             features=features,
+            labels=labels,
             parameter_groups=parameter_groups,
         )
         result = fitting.run()
@@ -143,7 +158,9 @@ def rebuild(method: Method, context: StageContext, weights: Path) -> list[Member
     stored = load_file(weights)
     for member in members:
         prefix = f"{member.name}."
-        member.module.load_state_dict({key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)})
+        member.module.load_state_dict(
+            {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+        )
         member.module.eval()
     return members
 
@@ -154,7 +171,9 @@ def build(method: Method, context: StageContext) -> list[Member]:
         members = method.build(context)
     names = [member.name for member in members]
     if not members or len(set(names)) < len(names):
-        raise LtbenchError(f"method '{context.name}' built members {names}: at least one, each with a name of its own, is needed.")
+        raise LtbenchError(
+            f"method '{context.name}' built members {names}: at least one, each with a name of its own, is needed."
+        )
     for member in members:
         context._workbench.compute.place(member.module)
     return members

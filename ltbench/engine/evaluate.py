@@ -19,7 +19,9 @@ class SingleMember(Fuser):
         if len(members) != 1 or members[0].outside != "none":
             names = ", ".join(member.name for member in members)
             known = ", ".join(plugins().fusers.names()) or "none is installed"
-            raise UsageError(f"members {names} must be fused to cover every class: choose a fuser with --fuser ({known}).")
+            raise UsageError(
+                f"members {names} must be fused to cover every class: choose a fuser with --fuser ({known})."
+            )
         return members[0].logits.log_softmax(dim=1)
 
 
@@ -59,8 +61,12 @@ class Measured:
     def _check(self, num_classes: int) -> None:
         name, shape = type(self.fuser).__name__, tuple(self.log_posterior.shape)
         if shape[1:] != (num_classes,):
-            raise LtbenchError(f"fuser {name} answered shape {shape}; a posterior over {num_classes} classes was expected.")
+            raise LtbenchError(
+                f"fuser {name} answered shape {shape}; a posterior over {num_classes} classes was expected."
+            )
         for part in self.log_posterior.split(8192):
             sums = part.double().exp().sum(dim=1)
             if not torch.isfinite(sums).all() or (sums - 1).abs().max() > 1e-4:
-                raise LtbenchError(f"fuser {name} answered rows that are no distribution (sums from {sums.min():.6f} to {sums.max():.6f}).")
+                raise LtbenchError(
+                    f"fuser {name} answered rows that are no distribution (sums from {sums.min():.6f} to {sums.max():.6f})."
+                )

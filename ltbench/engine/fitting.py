@@ -39,6 +39,7 @@ class Fitting:
     validation: Validation | None
     learnable_blocks: int | None
     features: Tensor | None
+    labels: Tensor | None
     parameter_groups: Sequence[Mapping[str, Any]] | None
 
     def run(self) -> TrainingResult:
@@ -51,7 +52,7 @@ class Fitting:
         below_head = None if self.learnable_blocks is None else self.learnable_blocks - 1
         member.backbone.set_learnable(0 if self.features is not None else below_head)
         trainee = Trainee(None if self.features is not None else member.backbone, member.head)
-        sampler = self.sampler or SubsetSampler(self._own_samples(bench.train.labels))
+        sampler = self.sampler or SubsetSampler(self._own_samples(self._labels))
         batches = EpochBatches(sampler, self.optim.batch_size, bench.compute, bench.seed, self.stage, self.label)
         steps = len(batches)
         optim = self.optim.model_copy(update={"epochs": self.optim.planned_epochs(len(sampler))})
@@ -62,13 +63,20 @@ class Fitting:
             steps_per_epoch=steps,
             loss=self.loss,
             validate=self._validate,
-            before_epoch=lambda epoch: seed_globals(stream_seed(bench.seed, self.stage, self.label, "epoch", epoch, bench.compute.rank)),
+            before_epoch=lambda epoch: seed_globals(
+                stream_seed(bench.seed, self.stage, self.label, "epoch", epoch, bench.compute.rank)
+            ),
             after_epoch=lambda epoch, metrics: bench.after_epoch(f"{self.stage}/{self.label}", epoch, metrics),
             parameter_groups=self.parameter_groups,
         )
         checkpoint = Checkpoint(self.folder / "checkpoint", self.label)
         with bench.reporter.training(f"{self.stage} {self.label}", optim.epochs, steps) as bar:
             return train(task, bench.compute, checkpoint, bar)
+
+    @property
+    def _labels(self) -> Tensor:
+        """int64[M]: dataset class of each training sample."""
+        return self.workbench.train.labels if self.labels is None else self.labels
 
     @cached_property
     def _targets(self) -> Tensor:
@@ -101,7 +109,7 @@ class Fitting:
     def _feature_batches(self, batches: EpochBatches) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
         bench, compute, features = self.workbench, self.workbench.compute, self.features
         assert features is not None
-        views, labels = len(features), bench.train.labels
+        views, labels = len(features), self._labels
 
         def of_epoch(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
             batches.epoch = epoch

@@ -14,10 +14,10 @@ from ltbench.canonical import digest
 from ltbench.data.augment import Augment
 from ltbench.data.base import Split
 from ltbench.engine.compute import Compute
-from ltbench.files import save_beside
 from ltbench.engine.loading import inference_loader
 from ltbench.engine.progress import Reporter
 from ltbench.engine.seeding import stream
+from ltbench.files import save_beside
 
 HEAD_CHUNK = 8192
 """Samples a head sees at once."""
@@ -25,7 +25,11 @@ HEAD_CHUNK = 8192
 
 @torch.inference_mode()
 def run_over(
-    module: nn.Module, split: Split, compute: Compute, prepare: Callable[[Tensor], Tensor], indices: Tensor | None = None
+    module: nn.Module,
+    split: Split,
+    compute: Compute,
+    prepare: Callable[[Tensor], Tensor],
+    indices: Tensor | None = None,
 ) -> Tensor:
     """``module(prepare(images))`` for every sample in order: float32[N, D] on the CPU of every process.
 
@@ -57,7 +61,9 @@ class FeatureStore:
         identity: what else the features depend on (dataset fingerprint, augmentation, model), as plain values.
     """
 
-    def __init__(self, folder: Path, augment: Augment, compute: Compute, seed: int, reporter: Reporter, identity: Any) -> None:
+    def __init__(
+        self, folder: Path, augment: Augment, compute: Compute, seed: int, reporter: Reporter, identity: Any
+    ) -> None:
         self.folder, self.augment, self.compute = folder, augment, compute
         self.seed, self.reporter, self.identity = seed, reporter, identity
         self.passes = 0

@@ -25,7 +25,9 @@ def cut(order: Tensor, batch_size: int, world: int = 1) -> list[Tensor]:
     """
     least = SMALLEST * world
     if len(order) < least:
-        raise UsageError(f"{len(order)} training samples are too few to train on with {world} process(es); need {least}.")
+        raise UsageError(
+            f"{len(order)} training samples are too few to train on with {world} process(es); need {least}."
+        )
     if batch_size < least:
         raise UsageError(f"optim.batch_size = {batch_size} is too small for {world} process(es); use {least} or more.")
     batches = list(order.split(batch_size))

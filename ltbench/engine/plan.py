@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,8 +15,7 @@ from ltbench.engine.stages import Stage, make_stage
 from ltbench.errors import UsageError
 from ltbench.manager import plugins
 from ltbench.recipes import Resolved
-
-Role = Literal["run", "reference", "control"]
+from ltbench.results.record import Role
 
 NO_FUSER = "none"
 """Fuser of a method with one member over all classes, taken as it is."""

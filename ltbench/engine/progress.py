@@ -3,9 +3,18 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 SECONDS_BETWEEN = 0.25
 """Least time between two updates of the loss: reading it waits for the device."""
@@ -42,7 +51,11 @@ class Bar:
 
     def _show(self, epoch: int, loss: str) -> None:
         assert self._progress is not None and self._task is not None
-        self._progress.update(self._task, advance=self._steps, detail=f"epoch {min(epoch + 1, self.epochs)}/{self.epochs}  {loss}{self._accuracy}")
+        self._progress.update(
+            self._task,
+            advance=self._steps,
+            detail=f"epoch {min(epoch + 1, self.epochs)}/{self.epochs}  {loss}{self._accuracy}",
+        )
         self._steps = 0
 
 
@@ -66,6 +79,19 @@ class Reporter:
         if not self._live:
             yield Bar(label, epochs, steps_per_epoch, None)
             return
+        with self._bars() as progress:
+            yield Bar(label, epochs, steps_per_epoch, progress)
+
+    @contextmanager
+    def steps(self, label: str, total: int) -> Iterator[Callable[[], None]]:
+        """A bar for a loop of another kind; what it gives is called after each step."""
+        if not self._live:
+            yield lambda: None
+            return
+        with self._bars() as progress:
+            yield partial(progress.advance, progress.add_task(label, total=total, detail=""))
+
+    def _bars(self) -> Progress:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -75,8 +101,7 @@ class Reporter:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            yield Bar(label, epochs, steps_per_epoch, progress)
+        return Progress(*columns, console=self.console, transient=True)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:

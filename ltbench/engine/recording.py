@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from ltbench.analysis.oracle import oracle
+from ltbench.canonical import digest
 from ltbench.data.augment import Augment
 from ltbench.data.base import Dataset
 from ltbench.data.folds import FOLD_RULES
 from ltbench.engine.compute import Compute
 from ltbench.engine.evaluate import Measured
 from ltbench.engine.plan import Evaluation, Run
-from ltbench.fuser import MemberLogits
+from ltbench.engine.stages import code_of_class, code_of_modules
+from ltbench.fuser import Fuser, MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits
 from ltbench.metrics import accuracy_from_counts, calibration_error, class_counts
 from ltbench.recipe_files import dependency_order
@@ -16,6 +19,21 @@ from ltbench.recipes import Resolved
 from ltbench.results.provenance import environment
 from ltbench.results.record import Record, logits_digest, make_record, row_config
 from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageInfo, Track
+
+_EVALUATION_CODE = (
+    "ltbench.analysis.oracle",
+    "ltbench.calibration",
+    "ltbench.data.folds",
+    "ltbench.engine.evaluate",
+    "ltbench.engine.recording",
+    "ltbench.fuser",
+    "ltbench.metrics",
+    "ltbench.posterior",
+    "ltbench.results.record",
+    "ltbench.results.schema",
+    "ltbench.threads",
+)
+"""Modules of the harness whose change may change a record."""
 
 
 class RecordMaker:
@@ -36,6 +54,21 @@ class RecordMaker:
             options=resolved.config.dataset.options,
         )
         self.resolution = augment.config.size or dataset.image_shape[-1]
+
+    def key(self, evaluation: Evaluation, fuser: type[Fuser]) -> str:
+        """sha256 (hex) of everything that decides the record but the machine it is made on."""
+        order = dependency_order(evaluation.methods)
+        return digest(
+            {
+                "config": row_config(
+                    self.resolved.config.model_dump(mode="json"), evaluation.methods, order, evaluation.fuser
+                ),
+                "role": evaluation.role,
+                "stages": [stage.key for stage in self.plan.stages if stage.method in order],
+                "fuser_code": code_of_class(fuser),
+                "evaluation_code": code_of_modules(_EVALUATION_CODE),
+            }
+        )
 
     def record(self, evaluation: Evaluation, content: LogitsFolder, measured: Measured) -> Record:
         config, order = self.resolved.config, dependency_order(evaluation.methods)
@@ -70,10 +103,24 @@ class RecordMaker:
         """What rows must share to be ranked together. ``root``: the method that the others start from; its epochs count."""
         config = self.resolved.config
         optim = config.settings[root].get("optim", {})
-        changes = {**config.backbone.kwargs, **({"projection": config.backbone.projection} if config.backbone.projection else {})}
+        changes = {
+            **config.backbone.kwargs,
+            **({"projection": config.backbone.projection} if config.backbone.projection else {}),
+        }
         backbone = config.backbone.name + (f" ({_listed(changes)})" if changes else "")
-        pretraining = "timm" if config.backbone.pretrained else f"file {config.backbone.checkpoint.name}" if config.backbone.checkpoint else "none"
-        augmentation = _listed({key: value for key, value in config.augment.model_dump(mode="json", exclude_defaults=True).items()}) or "none"
+        pretraining = (
+            "timm"
+            if config.backbone.pretrained
+            else f"file {config.backbone.checkpoint.name}"
+            if config.backbone.checkpoint
+            else "none"
+        )
+        augmentation = (
+            _listed(
+                {key: value for key, value in config.augment.model_dump(mode="json", exclude_defaults=True).items()}
+            )
+            or "none"
+        )
         return Track(
             backbone=backbone,
             pretraining=pretraining,
@@ -84,13 +131,15 @@ class RecordMaker:
 
     @staticmethod
     def _analyses(evaluation: Evaluation, content: LogitsFolder) -> dict[str, Any]:
-        """The oracle, where the members are partial: an upper bound beside the row, never a row (Sec. 4.2)."""
+        """The oracle, where partial members share out the classes: an upper bound beside the row, never a row (Sec. 4.2)."""
         partial = [member for member in content.test.members if member.outside != "none"]
-        if evaluation.role != "run" or not partial:
+        covered = sorted(label for member in partial for label in member.classes.tolist())
+        if evaluation.role != "run" or covered != list(range(content.num_classes)):
             return {}
-        from ltbench.analysis.oracle import oracle
         told = oracle(partial, content.test.labels)
-        right, total = class_counts(told.predictions == content.test.labels.numpy(), content.test.labels.numpy(), content.num_classes)
+        right, total = class_counts(
+            told.predictions == content.test.labels.numpy(), content.test.labels.numpy(), content.num_classes
+        )
         accuracy = {rule: accuracy_from_counts(right, total, content.train_counts, rule) for rule in FOLD_RULES}
         return {"oracle": {"accuracy": accuracy, "chooses_among": told.chooses_among}}
 

@@ -31,7 +31,7 @@ from ltbench.manager import plugins
 from ltbench.method import Classes, Member, Method
 from ltbench.recipes import Resolved, resolve_config
 from ltbench.results.record import Record
-from ltbench.results.store import save
+from ltbench.results.store import read_record, save
 
 
 def run(config: RunConfig, *, results: Path | None = None) -> Record:
@@ -104,8 +104,12 @@ class Engine:
             save_beside(weights_of(members), draft / "weights.safetensors")
             seconds = {"fit": trained - started, "logits": time.perf_counter() - trained}
             names = [{"name": m.name, "classes": len(m.classes), "outside": m.outside} for m in members]
-            publish(stage, {"created": _now(), "seconds": seconds, "members": names, "num_processes": self.compute.world})
-            self.reporter.line(f"trained {stage.method}: {', '.join(m.name for m in members)} in {seconds['fit']:.0f} s")
+            publish(
+                stage, {"created": _now(), "seconds": seconds, "members": names, "num_processes": self.compute.world}
+            )
+            self.reporter.line(
+                f"trained {stage.method}: {', '.join(m.name for m in members)} in {seconds['fit']:.0f} s"
+            )
 
     def evaluate(self, results: Path | None) -> list[tuple[Evaluation, Record]]:
         """Fuse the stored logits by every fuser of the plan; main process only."""
@@ -113,10 +117,7 @@ class Engine:
         done = []
         for evaluation in self._possible():
             with self.reporter.working(f"fusing {evaluation.label}"):
-                content = self.logits_of(evaluation.methods)
-                config = self.resolved.fuser_configs.get(evaluation.fuser)
-                measured = Measured(make_fuser(evaluation.fuser, content.num_classes, config), content)
-                record = maker.record(evaluation, content, measured)
+                record = self._record(evaluation, maker)
             save(record, self.plan.folder / "records")
             if results is not None:
                 save(record, results)
@@ -124,6 +125,19 @@ class Engine:
             done.append((evaluation, record))
         self._write_run(done)
         return done
+
+    def _record(self, evaluation: Evaluation, maker: RecordMaker) -> Record:
+        """The record of an evaluation; one made before from the same stages, settings and code is taken again."""
+        fuser = make_fuser(
+            evaluation.fuser, self.dataset.num_classes, self.resolved.fuser_configs.get(evaluation.fuser)
+        )
+        kept = self.cache / "evaluations" / f"{maker.key(evaluation, type(fuser))[:32]}.json"
+        if kept.is_file():
+            return read_record(kept)
+        content = self.logits_of(evaluation.methods)
+        record = maker.record(evaluation, content, Measured(fuser, content))
+        write_json(kept, record.model_dump(mode="json"))
+        return record
 
     def logits_of(self, methods: Sequence[str]) -> LogitsFolder:
         """Stored logits of the members of these methods, named ``<method>/<member>``."""
@@ -135,7 +149,8 @@ class Engine:
         return [
             evaluation
             for evaluation in self.plan.evaluations
-            if evaluation.role == "run" or [m.outside for m in self.logits_of(evaluation.methods).val.members] == ["none"]
+            if evaluation.role == "run"
+            or [m.outside for m in self.logits_of(evaluation.methods).val.members] == ["none"]
         ]
 
     def _open_dataset(self) -> Dataset:
@@ -150,13 +165,20 @@ class Engine:
     def _workbench(self) -> Workbench:
         config, dataset = self.resolved.config, self.dataset
         counts = torch.as_tensor(dataset.train_counts)
-        folds = {name: torch.as_tensor(ids) for name, ids in fold_rule(config.folds).members(dataset.train_counts).items()}
+        folds = {
+            name: torch.as_tensor(ids) for name, ids in fold_rule(config.folds).members(dataset.train_counts).items()
+        }
         augment = Augment(config.augment, dataset.mean, dataset.std)
         model = [config.backbone.name, config.backbone.kwargs]
         identity = [dataset.fingerprint, config.augment.model_dump(), dataset.mean, dataset.std, model]
-        store = partial(FeatureStore, self.cache / "features", augment, self.compute, config.seed, self.reporter, identity)
+        store = partial(
+            FeatureStore, self.cache / "features", augment, self.compute, config.seed, self.reporter, identity
+        )
         self._test_features = store()
-        plan, compute = self.plan, self.compute  # not self: a method's context must not lead to the engine and its test split
+        plan, compute = (
+            self.plan,
+            self.compute,
+        )  # not self: a method's context must not lead to the engine and its test split
 
         def after_epoch(stage: str, epoch: int, metrics: dict[str, Any]) -> None:
             if compute.is_main:
@@ -179,7 +201,9 @@ class Engine:
     def _context(self, method: str, folder: Path | None) -> StageContext:
         stages = {stage.method: stage for stage in self.plan.stages}
         required: dict[str, Callable[[], list[Member]]] = {
-            name: partial(rebuild, self._methods[name], self._context(name, None), stages[name].folder / "weights.safetensors")
+            name: partial(
+                rebuild, self._methods[name], self._context(name, None), stages[name].folder / "weights.safetensors"
+            )
             for name in plugins().methods.get(method).spec.requires
         }
         return StageContext(method, self.bench, folder, required)
@@ -211,7 +235,9 @@ class Engine:
                 "seed": self.plan.config.seed,
                 "config": self.plan.config.model_dump(mode="json"),
                 "stages": {stage.method: stage.folder.name for stage in self.plan.stages},
-                "all": {evaluation.label: record.accuracy(self.plan.config.folds)["all"] for evaluation, record in done},
+                "all": {
+                    evaluation.label: record.accuracy(self.plan.config.folds)["all"] for evaluation, record in done
+                },
             },
         )
 

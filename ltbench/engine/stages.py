@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,17 +63,21 @@ class Stage:
         try:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {error}. Delete {self.folder} to train this stage again.") from error
+            raise DataError(
+                f"{path} cannot be read: {error}. Delete {self.folder} to train this stage again."
+            ) from error
         return content
 
 
-def make_stage(root: Path, method: type[Method], name: str, inputs: Mapping[str, Any], requires: Sequence[Stage]) -> Stage:
+def make_stage(
+    root: Path, method: type[Method], name: str, inputs: Mapping[str, Any], requires: Sequence[Stage]
+) -> Stage:
     """The stage of ``method`` for these inputs (plain values); the code of the method and of the training is added to them."""
     full = {
         "method": name,
         **inputs,
-        "method_code": _code_of_class(method),
-        "training_code": _code_of_modules(_TRAINING_CODE),
+        "method_code": code_of_class(method),
+        "training_code": code_of_modules(_TRAINING_CODE),
         "requires": {stage.method: stage.key for stage in requires},
     }
     key = digest(full)
@@ -122,14 +127,36 @@ def publish(stage: Stage, report: Mapping[str, Any]) -> None:
     draft.rename(stage.folder)
 
 
-def _code_of_class(cls: type) -> str:
-    """sha256 over the source files of a class and of its bases outside the harness: editing a loss retrains its method."""
-    modules = [base.__module__ for base in cls.__mro__ if base.__module__.partition(".")[0] not in ("ltbench", "abc", "builtins")]
-    return _code_of_modules(tuple(dict.fromkeys(modules)))
+def code_of_class(cls: type) -> str:
+    """sha256 over the source files of a class, of its bases and of what their modules use of the same packages.
+
+    Editing a loss retrains its method; editing one method does not retrain another. The harness's own code is not counted
+    here: see :data:`_TRAINING_CODE`.
+    """
+    names: list[str] = []
+    queue = [base.__module__ for base in cls.__mro__]
+    while queue:
+        name = queue.pop()
+        if name not in names and name.partition(".")[0] not in ("ltbench", "abc", "builtins"):
+            names.append(name)
+            queue += _used_modules(name)
+    return code_of_modules(tuple(sorted(names)))
+
+
+def _used_modules(name: str) -> list[str]:
+    """Modules of the same top-level package that the module's names come from."""
+    package = name.partition(".")[0]
+    homes = (
+        getattr(value, "__module__", None) or getattr(value, "__name__", None)
+        for value in vars(import_module(name)).values()
+    )
+    return sorted(
+        {home for home in homes if isinstance(home, str) and home.partition(".")[0] == package and home in sys.modules}
+    )
 
 
 @cache
-def _code_of_modules(names: tuple[str, ...]) -> str:
+def code_of_modules(names: tuple[str, ...]) -> str:
     total = hashlib.sha256()
     for name in names:
         source = inspect.getsourcefile(import_module(name))

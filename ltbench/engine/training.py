@@ -88,7 +88,9 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
             model.train()
             mean_loss = _epoch(task, compute, model, prepared, peaks, epoch, bar)
             if not math.isfinite(mean_loss):
-                raise LtbenchError(f"{bar.label}: the loss is {mean_loss} in epoch {epoch + 1}; lower the learning rate (optim.lr = {optim.lr}).")
+                raise LtbenchError(
+                    f"{bar.label}: the loss is {mean_loss} in epoch {epoch + 1}; lower the learning rate (optim.lr = {optim.lr})."
+                )
             compute.share_buffers(task.trainee)
             metrics = {
                 "loss": mean_loss,
@@ -111,7 +113,9 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
     return progress.result()
 
 
-def _epoch(task: Task, compute: Compute, model: nn.Module, optimizer: Any, peaks: list[float], epoch: int, bar: Bar) -> float:
+def _epoch(
+    task: Task, compute: Compute, model: nn.Module, optimizer: Any, peaks: list[float], epoch: int, bar: Bar
+) -> float:
     """One pass; returns the mean loss over its samples."""
     total, seen = torch.zeros((), device=compute.device), 0
     for step, (inputs, targets) in enumerate(task.batches(epoch)):
@@ -130,7 +134,9 @@ def _backward(loss: Loss, compute: Compute, model: nn.Module, inputs: Tensor, ta
     """Gradients of the batch's mean loss, in ``gradient_accumulation`` pieces; returns that loss, detached."""
     pieces = max(1, min(compute.config.gradient_accumulation, len(targets) // SMALLEST))
     total = torch.zeros((), device=compute.device)
-    for position, (part, wanted) in enumerate(zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), strict=True)):
+    for position, (part, wanted) in enumerate(
+        zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), strict=True)
+    ):
         last = position == pieces - 1
         with nullcontext() if last else compute.accelerator.no_sync(model):
             logits, features = model(part)

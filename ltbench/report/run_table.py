@@ -63,10 +63,19 @@ def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run
     for evaluation, _ in runs[0]:
         rows = [dict(_by_label(records))[evaluation.label].accuracy(rule.name) for records in runs]
         style = "bold" if evaluation.role == "run" else "dim" if evaluation.role == "control" else ""
-        table.add_row(evaluation.label, *(_cell([row.get(c) for row in rows]) for c in COLUMNS), ROLE_TEXT[evaluation.role], style=style)
+        table.add_row(
+            evaluation.label,
+            *(_cell([row.get(c) for row in rows]) for c in COLUMNS),
+            ROLE_TEXT[evaluation.role],
+            style=style,
+        )
     _add_oracle(table, runs, rule.name)
     console.print(table)
-    console.print(f"records: {plan.folder / 'records'}" if results is None else f"records: {results / plan.config.dataset.name}", highlight=False, soft_wrap=True)
+    console.print(
+        f"records: {plan.folder / 'records'}" if results is None else f"records: {results / plan.config.dataset.name}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _by_label(records: Sequence[tuple[Evaluation, Record]]) -> list[tuple[str, Record]]:
@@ -77,7 +86,12 @@ def _add_oracle(table: Table, runs: Sequence[Sequence[tuple[Evaluation, Record]]
     oracles = [next((r.analyses["oracle"] for _, r in records if "oracle" in r.analyses), None) for records in runs]
     if all(oracles):
         rows = [oracle["accuracy"][rule] for oracle in oracles if oracle]
-        table.add_row("oracle", *(_cell([row.get(c) for row in rows]) for c in COLUMNS), "upper bound: told the subset, fewer classes", style="dim italic")
+        table.add_row(
+            "oracle",
+            *(_cell([row.get(c) for row in rows]) for c in COLUMNS),
+            "upper bound: told the subset, fewer classes",
+            style="dim italic",
+        )
 
 
 def _cell(values: Sequence[float | None]) -> str:
@@ -91,7 +105,12 @@ def _cell(values: Sequence[float | None]) -> str:
 
 def print_fused(folder: Path, folds: str, accuracies: Mapping[str, Mapping[str, float]]) -> None:
     """One row a fuser, for a folder of logits."""
-    table = Table(title=f"{folder}: top-1 accuracy on test in %", title_justify="left", caption=f"folds by '{folds}'; fitted on val", caption_justify="left")
+    table = Table(
+        title=f"{folder}: top-1 accuracy on test in %",
+        title_justify="left",
+        caption=f"folds by '{folds}'; fitted on val",
+        caption_justify="left",
+    )
     table.add_column("fuser")
     for column in COLUMNS:
         table.add_column(column.capitalize(), justify="right")

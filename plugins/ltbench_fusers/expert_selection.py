@@ -24,7 +24,9 @@ class ExpertSelection(Fuser):
     def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
         holder = expert_of_class(members, self.num_classes)[labels]
         self._classifier = PosteriorClassifier(members, len(members))
-        self._found = fit_with_l2(self._classifier.objective(members, holder), self._classifier.start, labels, self.config)
+        self._found = fit_with_l2(
+            self._classifier.objective(members, holder), self._classifier.start, labels, self.config
+        )
 
     def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
         return fuse_in_chunks(members, self.num_classes, self._of_chosen)

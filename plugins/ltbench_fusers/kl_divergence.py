@@ -136,7 +136,9 @@ def masses_by_newton(weight: Tensor, reject: Tensor, outside: Tensor, num_member
         step_z = -step_t @ outside
         step_s = (miss_s - s * step_z) / z
         step_o = step_s @ outside.T
-        length = torch.stack([_room(*pair) for pair in ((s, step_s), (t, step_t), (z, step_z), (o, step_o))]).amin(dim=0)
+        length = torch.stack([_room(*pair) for pair in ((s, step_s), (t, step_t), (z, step_z), (o, step_o))]).amin(
+            dim=0
+        )
         s, t, z = s + length * step_s, t + length * step_t, z + length * step_z
         o = s @ outside.T
     return s / s.sum(dim=1, keepdim=True)

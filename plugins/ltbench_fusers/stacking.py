@@ -26,7 +26,9 @@ class Stacking(Fuser):
 
     def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
         self._classifier = PosteriorClassifier(members, self.num_classes)
-        self._found = fit_with_l2(self._classifier.objective(members, labels), self._classifier.start, labels, self.config)
+        self._found = fit_with_l2(
+            self._classifier.objective(members, labels), self._classifier.start, labels, self.config
+        )
 
     def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
         return fuse_in_chunks(

@@ -21,6 +21,32 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         requires=("baseline",),
     )
     yield MethodSpec(
+        "uniform",
+        target="ltbench_methods.uniform:Uniform",
+        summary="The baseline's classifier trained again with class-balanced sampling, its backbone frozen.",
+        paper="Sec. 4.4 iii",
+        requires=("baseline",),
+    )
+    yield MethodSpec(
+        "gan",
+        target="ltbench_methods.gan:GAN",
+        summary="The baseline's classifier trained again with generated features of rare classes added (f-VAEGAN-D2).",
+        paper="Sec. 4.4 iv; Xian et al. 2019",
+        requires=("baseline",),
+    )
+    yield MethodSpec(
+        "resampled",
+        target="ltbench_methods.resampled:Resampled",
+        summary="Control of gan: real features of rare classes repeated in place of synthetic ones.",
+        requires=("baseline",),
+    )
+    yield MethodSpec(
+        "gaussian",
+        target="ltbench_methods.gaussian:Gaussian",
+        summary="Control of gan: class means plus pooled Gaussian noise in place of synthetic features.",
+        requires=("baseline",),
+    )
+    yield MethodSpec(
         "prototype",
         target="ltbench_methods.prototype:Prototype",
         summary="A memory of class centroids enriches the features, a cosine classifier reads them (Liu et al. 2019).",

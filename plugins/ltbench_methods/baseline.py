@@ -24,21 +24,33 @@ class Baseline(Method):
     context: MethodContext
 
     class Config(MethodConfig):
-        optim: OptimConfig = Field(OptimConfig(epochs=100, batch_size=512, lr=0.2), description="how the classifier is trained")
+        optim: OptimConfig = Field(
+            OptimConfig(epochs=100, batch_size=512, lr=0.2), description="how the classifier is trained"
+        )
         checkpoint: Path | None = Field(
-            None, description="start from the backbone and the classifier in this file; with optim.epochs = 0 they are used as they are"
+            None,
+            description="start from the backbone and the classifier in this file; with optim.epochs = 0 they are used as they are",
         )
 
     def build(self, context: MethodContext) -> list[Member]:
         backbone = context.new_backbone()
-        return [Member("all", torch.arange(len(context.classes)), backbone, self.head(backbone.num_features, len(context.classes)))]
+        return [
+            Member(
+                "all",
+                torch.arange(len(context.classes)),
+                backbone,
+                self.head(backbone.num_features, len(context.classes)),
+            )
+        ]
 
     def fit(self, context: MethodContext, members: list[Member]) -> None:
         self.context = context
         (member,) = members
         if self.config.checkpoint is not None:
             self._start_from(member, self.config.checkpoint)
-        result = context.train_classifier(member, optim=self.config.optim, sampler=self.sampler(context), loss=self.loss)
+        result = context.train_classifier(
+            member, optim=self.config.optim, sampler=self.sampler(context), loss=self.loss
+        )
         context.log(member=member.name, best_epoch=result.best_epoch, best_accuracy=result.best_accuracy)
 
     def head(self, num_features: int, num_classes: int) -> nn.Module:
@@ -58,7 +70,9 @@ class Baseline(Method):
         weights = load_checkpoint(path)
         head = next((name for name in HEAD_NAMES if f"{name}.weight" in weights), None)
         if head is None:
-            raise DataError(f"checkpoint {path} holds no classifier ({', '.join(HEAD_NAMES)}); backbone.checkpoint takes a backbone alone.")
+            raise DataError(
+                f"checkpoint {path} holds no classifier ({', '.join(HEAD_NAMES)}); backbone.checkpoint takes a backbone alone."
+            )
         load_exactly(member.backbone.trunk, weights, path)
         if member.backbone.projection is not None:
             load_exactly(member.backbone.projection, weights, path, "projection.")

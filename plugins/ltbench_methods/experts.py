@@ -31,10 +31,12 @@ class Experts(Method):
 
     class Config(MethodConfig):
         partition: Literal["folds"] | Annotated[int, Field(ge=2)] | Annotated[list[int], Field(min_length=1)] = Field(
-            "folds", description="class subsets: the run's folds, a number of subsets of similar size, or descending training counts that cut them"
+            "folds",
+            description="class subsets: the run's folds, a number of subsets of similar size, or descending training counts that cut them",
         )
         ood: Literal["reject", "outlier_exposure"] = Field(
-            "reject", description="how outside classes are learned: a reject class (Sec. 3.2.1) or outlier exposure (Sec. 3.2.2)"
+            "reject",
+            description="how outside classes are learned: a reject class (Sec. 3.2.1) or outlier exposure (Sec. 3.2.2)",
         )
         reject_ratio: float = Field(16.0, gt=0, description="rho: outside samples are undersampled to |D_E| / rho")
         redraw: bool = Field(False, description="draw the outside samples afresh each epoch instead of once")
@@ -42,14 +44,20 @@ class Experts(Method):
             "balanced", description="what is added to the reject logit to undo the undersampling; see docs/protocol.md"
         )
         oe_weight: float = Field(0.5, ge=0, description="lambda, weight of the outlier exposure term")
-        head_init: Literal["copy", "new"] = Field("copy", description="copy the classes' rows of the baseline's classifier, or start anew")
+        head_init: Literal["copy", "new"] = Field(
+            "copy", description="copy the classes' rows of the baseline's classifier, or start anew"
+        )
         learnable_blocks: Blocks | Candidates = Field(
-            "all", description="blocks that learn, counted from the head down (1: the head alone); of a list validation chooses"
+            "all",
+            description="blocks that learn, counted from the head down (1: the head alone); of a list validation chooses",
         )
         optim: OptimConfig = Field(
-            OptimConfig(epochs=60, batch_size=256, lr=0.1, schedule="step", patience=15), description="how each expert is trained"
+            OptimConfig(epochs=60, batch_size=256, lr=0.1, schedule="step", patience=15),
+            description="how each expert is trained",
         )
-        subset: dict[str, SubsetConfig] = Field({}, description="exceptions by expert, e.g. subset.few.learnable_blocks")
+        subset: dict[str, SubsetConfig] = Field(
+            {}, description="exceptions by expert, e.g. subset.few.learnable_blocks"
+        )
 
         def optim_of(self, expert: str) -> OptimConfig:
             return self.optim.changed(self.subset[expert].optim) if expert in self.subset else self.optim
@@ -65,7 +73,11 @@ class Experts(Method):
         for name, classes in self.partition(context).items():
             backbone = context.new_backbone()
             head = RejectHead if outside == "reject" else nn.Linear
-            members.append(Member(name, classes, backbone, head(backbone.num_features, len(classes) + (outside == "reject")), outside))
+            members.append(
+                Member(
+                    name, classes, backbone, head(backbone.num_features, len(classes) + (outside == "reject")), outside
+                )
+            )
         return members
 
     def fit(self, context: MethodContext, members: list[Member]) -> None:
@@ -74,12 +86,19 @@ class Experts(Method):
             results = {}
             for blocks in self.config.candidates(member.name):
                 self._start_from(baseline, member)
-                label = member.name if len(self.config.candidates(member.name)) == 1 else f"{member.name} blocks={blocks}"
+                label = (
+                    member.name if len(self.config.candidates(member.name)) == 1 else f"{member.name} blocks={blocks}"
+                )
                 results[blocks] = (self._train(context, member, blocks, label), _snapshot(member.module))
             chosen = max(results, key=lambda blocks: results[blocks][0].best_accuracy)
             result, weights = results[chosen]
             member.module.load_state_dict(weights)
-            context.log(member=member.name, learnable_blocks=chosen, best_epoch=result.best_epoch, best_accuracy=result.best_accuracy)
+            context.log(
+                member=member.name,
+                learnable_blocks=chosen,
+                best_epoch=result.best_epoch,
+                best_accuracy=result.best_accuracy,
+            )
 
     def partition(self, context: MethodContext) -> dict[str, Tensor]:
         """Expert name -> int64 ids of its classes: contiguous in frequency (Sec. 3.1)."""
@@ -89,7 +108,9 @@ class Experts(Method):
         else:
             subsets = _by_number(counts, rule) if isinstance(rule, int) else _by_thresholds(counts, rule)
         if len(subsets) < 2:
-            raise UsageError(f"experts.partition = {rule}: it leaves {len(subsets)} subset(s) of classes; at least 2 are needed.")
+            raise UsageError(
+                f"experts.partition = {rule}: it leaves {len(subsets)} subset(s) of classes; at least 2 are needed."
+            )
         if unknown := set(self.config.subset) - set(subsets):
             raise UsageError(
                 f"experts.subset.{min(unknown)}: there is no such expert; there are {', '.join(subsets)}. "
@@ -119,7 +140,9 @@ class Experts(Method):
             draw = context.generator(f"{member.name} reject draw")
             sampler = RejectSampler(inside, outside, used, redraw=self.config.redraw, generator=draw)
             loss = F.cross_entropy
-            member.head.correction.fill_(self.correction(len(member.classes), len(context.classes), len(inside), len(outside), used))  # type: ignore[union-attr, operator]
+            member.head.correction.fill_(
+                self.correction(len(member.classes), len(context.classes), len(inside), len(outside), used)
+            )  # type: ignore[union-attr, operator]
         return context.train_classifier(
             member,
             optim=optim,
@@ -166,7 +189,9 @@ class Experts(Method):
             return Validation(inside, targets)
         order = torch.randperm(len(outside), generator=context.generator(f"{member.name} validation draw"))
         drawn = outside[order[: len(inside)]]
-        return Validation(torch.cat([inside, drawn]), torch.cat([targets, torch.full((len(drawn),), len(member.classes))]))
+        return Validation(
+            torch.cat([inside, drawn]), torch.cat([targets, torch.full((len(drawn),), len(member.classes))])
+        )
 
 
 class RejectHead(nn.Linear):
@@ -188,7 +213,11 @@ class RejectHead(nn.Linear):
 def _by_number(counts: Tensor, number: int) -> dict[str, Tensor]:
     """Subsets of as many classes each (within one), from the most frequent down."""
     order = torch.argsort(counts, descending=True, stable=True)
-    return {f"subset{position}": part.sort().values for position, part in enumerate(order.tensor_split(number), 1) if len(part)}
+    return {
+        f"subset{position}": part.sort().values
+        for position, part in enumerate(order.tensor_split(number), 1)
+        if len(part)
+    }
 
 
 def _by_thresholds(counts: Tensor, thresholds: Sequence[int]) -> dict[str, Tensor]:

@@ -15,17 +15,17 @@ from ltbench.optim import OptimConfig
 
 
 class Uniform(Method):
-    """Trains on features computed once. A subclass overrides :meth:`training_set` or :meth:`sampler` to train on others."""
+    """Trains on features computed once; a subclass may choose others (:meth:`training_set`) and their :meth:`sampler`."""
 
     class Config(MethodConfig):
         views: int = Field(
-            1, ge=1, description="views of each image whose features are trained on: 1 plain, the others augmented"
+            default=1, ge=1, description="views of each image whose features are used: the plain one and augmented ones"
         )
         head_init: Literal["copy", "new"] = Field(
-            "copy", description="start from the baseline's classifier, or from a new one"
+            default="copy", description="start from the baseline's classifier, or from a new one"
         )
         optim: OptimConfig = Field(
-            OptimConfig(epochs=10, batch_size=512, lr=0.1), description="how the classifier is trained"
+            default=OptimConfig(epochs=10, batch_size=512, lr=0.1), description="how the classifier is trained"
         )
 
     def build(self, context: MethodContext) -> list[Member]:

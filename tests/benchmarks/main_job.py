@@ -1,6 +1,6 @@
 """Seconds and peak memory of the main job, from an empty cache and again from its stages.
 
-    python tests/benchmarks/main_job.py            (goals on two cores: under 180 s and 1.5 GB; seconds the second time)
+python tests/benchmarks/main_job.py            (goals on two cores: under 180 s and 1.5 GB; seconds the second time)
 """
 
 import os

@@ -28,7 +28,8 @@ def by_name(checks: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def test_a_sound_installation(capsys: Captured, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "file").write_bytes(bytes(2**29))
+    with (tmp_path / "cache" / "file").open("wb") as file:
+        file.truncate(2**29)  # sparse
     answer = findings(capsys, 0)
     versions, machine = by_name(answer["versions"]), by_name(answer["machine"])
     assert {"python", "torch", "timm", "accelerate"} <= set(versions)
@@ -78,7 +79,10 @@ def test_a_class_that_cannot_be_imported_is_found(having_also: Callable[..., Non
 def test_strict_does_not_keep_the_doctor_from_speaking(
     having_also: Callable[..., None], capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def checks() -> list[Check]:
+        raise OSError("disk on fire")
+
     monkeypatch.setenv("LTBENCH_STRICT_PLUGINS", "1")
-    having_also(having(distribution="theirs"))
+    having_also(having(distribution="theirs", ltbench_checks=hookimpl(checks)))
     statuses = {plugin["distribution"]: plugin["status"] for plugin in findings(capsys, 3)["plugins"]}
     assert statuses["theirs"] == "broken"

@@ -76,7 +76,12 @@ def test_runs_come_newest_first_with_their_accuracy(say: Callable[..., str], tmp
         "seed": 3,
         "all": {"experts+uniform / joint": 51.94, "experts+uniform / kl": 47.0, "baseline": 40.0},
     }
-    alone = {"created": "2026-01-03T10:11:12+00:00", "methods": ["baseline"], "fusers": ["none"], "all": {"baseline": 40.0}}
+    alone = {
+        "created": "2026-01-03T10:11:12+00:00",
+        "methods": ["baseline"],
+        "fusers": ["none"],
+        "all": {"baseline": 40.0},
+    }
     make_run(tmp_path / "cache", "together", **whole)
     make_run(tmp_path / "cache", "alone", **alone)
     make_run(tmp_path / "cache", "bare")

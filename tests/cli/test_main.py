@@ -88,7 +88,10 @@ def test_an_interrupt_is_130(command, capsys: Captured) -> None:
     [
         (["runn"], "Error: No such command 'runn'. Did you mean 'run'? See 'ltbench --help'."),
         (["--nonsense"], "Error: No such option '--nonsense'. See 'ltbench --help'."),
-        (["list", "nonsense"], "is not one of 'methods', 'fusers', 'datasets', 'plugins', 'runs'. See 'ltbench list --help'."),
+        (
+            ["list", "nonsense"],
+            "is not one of 'methods', 'fusers', 'datasets', 'plugins', 'runs'. See 'ltbench list --help'.",
+        ),
         (["--plugin", "no_such_file.py", "list", "methods"], "File 'no_such_file.py' does not exist."),
     ],
 )

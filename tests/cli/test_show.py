@@ -65,10 +65,32 @@ def test_nested_settings_are_flattened_with_the_defaults_in_force() -> None:
 def test_a_method_is_shown_with_every_hyperparameter(capsys: Captured) -> None:
     assert invoke(["show", "experts"]) == 0
     printed = capsys.readouterr().out
-    for expected in ("experts  method", "Sec. 3", "ltbench 1.0", "ltbench_methods.experts:Experts", "recipe experts.toml"):
+    for expected in (
+        "experts  method",
+        "Sec. 3",
+        "ltbench 1.0",
+        "ltbench_methods.experts:Experts",
+        "recipe experts.toml",
+    ):
         assert expected in printed
     (line,) = [line for line in printed.splitlines() if line.split()[:1] == ["reject_ratio"]]
-    assert line.split("  ", 1)[1].split() == "reject_ratio a number > 0 16.0 rho: outside samples are undersampled to |D_E| / rho".split()
+    assert line.split("  ", 1)[1].split() == [
+        "reject_ratio",
+        "a",
+        "number",
+        ">",
+        "0",
+        "16.0",
+        "rho:",
+        "outside",
+        "samples",
+        "are",
+        "undersampled",
+        "to",
+        "|D_E|",
+        "/",
+        "rho",
+    ]
 
     assert invoke(["show", "experts", "--json"]) == 0
     (about,) = json.loads(capsys.readouterr().out)

@@ -25,13 +25,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wheels(shared: Path) -> Path:
+def wheels(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheels of ltbench and of every fixture package."""
     folder = shared / "wheels"
     with FileLock(shared / "wheels.lock"):
         if not folder.exists():
-            (shared / "wheels-work").mkdir()
-            build_wheels(folder, shared / "wheels-work")
+            work = tmp_path_factory.mktemp("sources")
+            build_wheels(shared / "wheels-unfinished", work)
+            (shared / "wheels-unfinished").rename(folder)
     return folder
 
 
@@ -41,13 +42,15 @@ def everything(shared: Path, wheels: Path) -> Path:
     folder = shared / "everything"
     with FileLock(shared / "everything.lock"):
         if not folder.exists():
-            pip("install", *OFFLINE, "--target", folder, *wheels.glob("*.whl"), cwd=shared)
+            unfinished = shared / "everything-unfinished"
+            pip("install", *OFFLINE, "--target", unfinished, *wheels.glob("*.whl"), cwd=shared)
+            unfinished.rename(folder)
     return folder
 
 
 @pytest.fixture
 def ltbench(everything: Path, tmp_path: Path) -> Run:
-    """Runs ``ltbench`` where ltbench and the named distributions are installed: ``ltbench("list", "methods", having=[...])``."""
+    """Runs ``ltbench`` where it and the distributions ``having`` are installed."""
 
     def run(*arguments: str, having: tuple[str, ...] = (), env: dict[str, str] | None = None) -> CompletedProcess[str]:
         chosen = [found for found in distributions(path=[str(everything)]) if found.name in ("ltbench", *having)]
@@ -62,11 +65,17 @@ def ltbench(everything: Path, tmp_path: Path) -> Run:
 
 @pytest.fixture
 def installed(everything: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plugins]:
-    """Puts fixtures' distributions on this process's own search path and finds the plugins anew."""
+    """Puts fixtures' distributions on this process's own search path and finds the plugins anew.
+
+    Of ltbench the entry points alone are put there: its code is this process's.
+    """
 
     def install(*names: str) -> Plugins:
         chosen = [found for found in distributions(path=[str(everything)]) if found.name in names]
-        monkeypatch.syspath_prepend(str(expose(chosen, tmp_path / "site")))
+        site = expose(chosen, tmp_path / "site")
+        (metadata,) = everything.glob("ltbench-*.dist-info")
+        (site / metadata.name).symlink_to(metadata)
+        monkeypatch.syspath_prepend(str(site))
         monkeypatch.setattr(manager, "_loaded", None)
         return manager.plugins()
 

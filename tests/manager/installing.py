@@ -1,4 +1,4 @@
-"""Real installs without network: wheels by pip, folders that expose chosen distributions, subprocesses that use them."""
+"""Real installs without network: wheels by pip, folders that expose chosen distributions, subprocesses in them."""
 
 import os
 import shutil

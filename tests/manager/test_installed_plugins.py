@@ -1,4 +1,4 @@
-"""What installed plugins do to ltbench: the fixtures of ``tests/fixtures``, installed by pip and used through the command line."""
+"""What installed plugins do to ltbench: ``tests/fixtures``, installed by pip and used through the command line."""
 
 import json
 import math
@@ -60,6 +60,29 @@ def test_show_tells_all_about_a_plugins_method(
     assert parameters["optim.lr"]["type"] == "a number > 0"
 
 
+def test_a_plugins_method_runs_from_training_to_record(
+    installed: Callable[..., Plugins],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    installed(GOOD)
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    settings = [
+        "dataset.options.num_classes=4",
+        "dataset.options.max_count=24",
+        "balanced-softmax.optim.epochs=1",
+        "balanced-softmax.tau=0.5",
+    ]
+    chosen = [argument for setting in settings for argument in ("--set", setting)]
+    assert invoke(["run", "--method", "balanced-softmax", *chosen, "--json"]) == 0
+    (record,) = [record for record in json.loads(capsys.readouterr().out)["records"] if record["role"] == "run"]
+    assert record["methods"] == ["balanced-softmax"]
+    assert record["config"]["settings"]["balanced-softmax"]["tau"] == 0.5
+    assert record["config"]["settings"]["balanced-softmax"]["optim"]["nesterov"] is True  # the baseline's recipe
+    assert record["environment"]["plugins"][GOOD] == "1.2.0"
+
+
 def test_a_broken_plugin_costs_one_line_and_nothing_else(ltbench: Run) -> None:
     done = ltbench("list", "methods", "--json", having=(GOOD, BROKEN))
     assert done.returncode == 0
@@ -73,7 +96,9 @@ def test_a_broken_plugin_is_fatal_when_its_name_is_wanted(ltbench: Run) -> None:
     done = ltbench("show", "broken-loss", having=(BROKEN,))
     assert done.returncode == 3
     error = done.stderr.splitlines()[-1]
-    assert error.startswith("Error: method 'broken-loss' needs plugin 'broken-loss' (ltbench-broken 0.3.0), which is broken")
+    assert error.startswith(
+        "Error: method 'broken-loss' needs plugin 'broken-loss' (ltbench-broken 0.3.0), which is broken"
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -128,7 +153,10 @@ def test_a_disabled_plugin_is_not_imported(ltbench: Run, disabled: str) -> None:
     env = {"LTBENCH_DISABLE_PLUGINS": disabled}
     done = ltbench("list", "methods", "--json", having=(CLASHING,), env=env)
     assert names(done.stdout)["baseline"] == "ltbench"
-    assert statuses(ltbench("list", "plugins", "--json", having=(CLASHING,), env=env).stdout)["other-baselines:methods"] == "disabled"
+    assert (
+        statuses(ltbench("list", "plugins", "--json", having=(CLASHING,), env=env).stdout)["other-baselines:methods"]
+        == "disabled"
+    )
 
 
 def test_disabling_a_broken_plugin_silences_it(ltbench: Run) -> None:

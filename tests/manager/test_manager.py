@@ -117,9 +117,13 @@ def test_strict_refuses_plugins_that_cannot_be_used(load: Load, monkeypatch: pyt
 
 def test_names_of_a_plugin_that_broke_midway_are_blamed_on_it(load: Load) -> None:
     found = load(having(ltbench_methods=fails_midway), registering(SOUND, distribution="other"))
-    with pytest.raises(PluginError, match="method 'half' needs plugin 'plugin' .dist 1.0., which is broken: RuntimeError"):
+    with pytest.raises(
+        PluginError, match=r"method 'half' needs plugin 'plugin' \(dist 1.0\), which is broken: RuntimeError"
+    ):
         found.methods.get("half")
-    with pytest.raises(UsageError, match="unknown method 'soud'. Did you mean 'sound'.* Not loaded: plugin of dist 1.0"):
+    with pytest.raises(
+        UsageError, match=r"unknown method 'soud'. Did you mean 'sound'.* Not loaded: plugin of dist 1.0"
+    ):
         found.methods.get("soud")
 
 
@@ -137,6 +141,14 @@ def test_one_distribution_registers_a_name_once(load: Load) -> None:
     found = load(registering(SOUND, name="first"), registering(SOUND, name="second"))
     assert [record.status for record in found.records] == ["ok", "broken"]
     assert "method 'sound' is already registered by plugin 'first'" in found.records[1].error
+
+
+def test_one_module_is_registered_once(load: Load) -> None:
+    shared = registering(SOUND).load()
+    found = load(candidate(lambda: shared), candidate(lambda: shared, distribution="copy"))
+    assert [record.status for record in found.records] == ["ok", "broken"]
+    assert found.records[1].error == "copy.plugin is already registered by another plugin"
+    assert found.methods.names() == ["sound"]
 
 
 def test_a_method_and_a_fuser_may_share_a_name(load: Load) -> None:
@@ -186,6 +198,16 @@ class TestCall:
         with pytest.raises(PluginError, match="disk full"):
             found.call("ltbench_before_run", run=None)
 
+    def test_all_that_fails_is_kept(self, load: Load) -> None:
+        fail = hookimpl(raising(OSError("disk full")))
+        found = load(having(ltbench_before_run=fail, ltbench_after_run=hookimpl(raising(ValueError("odd")))))
+        for _ in range(2):
+            found.call("ltbench_before_run", run=None)
+            found.call("ltbench_after_run", run=None, record=None)
+        assert found.records[0].error == (
+            "ltbench_before_run failed: OSError: disk full; ltbench_after_run failed: ValueError: odd"
+        )
+
     def test_what_is_yielded_comes_in_one_list(self, load: Load) -> None:
         first, second, third = (Check(name, ok=True) for name in ("1", "2", "3"))
         found = load(
@@ -230,6 +252,11 @@ class TestFiles:
     def test_it_cannot_hide_another_module(self, load: Load, tmp_path: Path) -> None:
         found = load(files=(self.write(tmp_path / "statistics.py"),))
         assert "a module named 'statistics' exists already" in found.records[0].error
+
+    @pytest.mark.parametrize("name", ["my-plugin.py", "plugin.txt"])
+    def test_its_name_must_be_a_modules(self, load: Load, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).touch()
+        assert f"{name} is no name of a Python module" in load(files=(tmp_path / name,)).records[0].error
 
     def test_one_that_fails_is_blamed_by_its_name(self, load: Load, tmp_path: Path) -> None:
         found = load(files=(self.write(tmp_path / "a_failing_plugin.py", body="1 / 0"),))

@@ -1,6 +1,6 @@
 """``import ltbench``: the names of the public interface."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,12 @@ from .modules import having
 
 
 @pytest.fixture(autouse=True)
-def shipped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plugins that ltbench ships, whether or not it is installed here."""
-    import ltbench.data.builtin
     import ltbench_fusers
     import ltbench_methods
+
+    import ltbench.data.builtin
 
     def candidates() -> list[Candidate]:
         modules = {"datasets": ltbench.data.builtin, "methods": ltbench_methods, "fusers": ltbench_fusers}
@@ -27,7 +28,6 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(manager, "from_entry_points", candidates)
     monkeypatch.setattr(manager, "_loaded", None)
-    yield
 
 
 def test_every_public_name_is_there() -> None:
@@ -60,13 +60,19 @@ def test_a_dataset_takes_a_root_and_options(tmp_path: Path) -> None:
     ("call", "message"),
     [
         (lambda: ltbench.get_method("basline"), "unknown method 'basline'. Did you mean 'baseline'"),
-        (lambda: ltbench.get_method("baseline", optm=3), r"optm = 3 \(from get_method\('baseline'\)\): no such key. Did you mean"),
+        (
+            lambda: ltbench.get_method("baseline", optm=3),
+            r"optm = 3 \(from get_method\('baseline'\)\): no such key. Did you mean",
+        ),
         (lambda: ltbench.get_method("baseline", optim={"lr": -1}), r"optim.lr = -1 .*: expected a number > 0"),
-        (lambda: ltbench.get_fuser("joint", 3, l2=-1.0), r"l2 = -1.0 \(from get_fuser\('joint'\)\): expected a number > 0"),
+        (
+            lambda: ltbench.get_fuser("joint", 3, l2=-1.0),
+            r"l2 = -1.0 \(from get_fuser\('joint'\)\): expected a number > 0",
+        ),
         (lambda: ltbench.get_dataset("glyphs-lt", num_classes="many"), "num_classes = 'many' .*: expected an integer"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(call, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_wrong_is_said_in_a_line(call: Callable[[], object], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)

@@ -73,7 +73,7 @@ def test_an_unknown_name_is_a_usage_error(name: str, message: str) -> None:
 
 
 def test_where_nothing_is_installed_it_says_how_that_is_done() -> None:
-    with pytest.raises(UsageError, match="no fuser is installed. .*pip install .*--plugin FILE"):
+    with pytest.raises(UsageError, match=r"no fuser is installed. .*pip install .*--plugin FILE"):
         registry().get("mean")
 
 
@@ -81,7 +81,9 @@ def test_where_nothing_is_installed_it_says_how_that_is_done() -> None:
 def test_a_name_that_speaks_of_a_lost_plugin_is_its_fault(name: str) -> None:
     lost = PluginRecord("lost_fuser", "Lost.Dist", "2.0", "lost", "broken", "ImportError: no torch")
     made = registry(("mean", "Mean", "a"), lost=(lost,))
-    with pytest.raises(PluginError, match=r"needs plugin 'lost_fuser' \(Lost.Dist 2.0\), which is broken: ImportError: no torch\. "):
+    with pytest.raises(
+        PluginError, match=r"needs plugin 'lost_fuser' \(Lost.Dist 2.0\), which is broken: ImportError: no torch\. "
+    ):
         made.get(name)
     assert made.get("mean").spec.name == "mean"
 
@@ -98,6 +100,8 @@ def test_a_name_that_speaks_of_a_lost_plugin_is_its_fault(name: str) -> None:
 )
 def test_a_class_that_cannot_serve_is_a_plugin_error(target: str, reason: str) -> None:
     made = registry(("mine", target, "a"))
-    with pytest.raises(PluginError, match=f"^fuser 'mine' of plugin 'p' \\(a 1.0\\) cannot be used: .*{reason}") as caught:
+    with pytest.raises(
+        PluginError, match=f"^fuser 'mine' of plugin 'p' \\(a 1.0\\) cannot be used: .*{reason}"
+    ) as caught:
         made.load("mine")
     assert "\n" not in str(caught.value)

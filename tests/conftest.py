@@ -1,0 +1,46 @@
+"""A cache folder that is never the user's own, and the command line in this process."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tiny import Outcome
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the networks of the tests are tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for all tests and all workers of pytest-xdist: a stage that several tests need is trained once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ltbench-cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LTBENCH_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder for this test alone."""
+    folder = tmp_path / "own-cache"
+    monkeypatch.setenv("LTBENCH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def ltb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """The command line in this process: ``ltb("run", "--method", "baseline")``. Plugin files are forgotten afterwards."""
+    from ltbench import manager
+    from ltbench.cli import invoke
+
+    monkeypatch.setattr(manager, "_files", ())
+    monkeypatch.setattr(manager, "_loaded", None)
+
+    def call(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = invoke([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call

@@ -1,0 +1,74 @@
+"""Two clouds of points and a classifier of them: a training of the loop without images, data folders or stages."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ltbench.engine.checkpoint import Checkpoint
+from ltbench.engine.compute import Compute
+from ltbench.engine.progress import Bar
+from ltbench.engine.seeding import seed_globals, stream
+from ltbench.engine.training import Task, Trainee, train
+from ltbench.method import TrainingResult
+from ltbench.optim import OptimConfig
+
+SAMPLES, BATCH = 60, 16
+
+
+def points() -> tuple[Tensor, Tensor]:
+    """Inputs float[60, 4] and targets int64[60], two classes 4 standard deviations apart."""
+    generator = torch.Generator().manual_seed(7)
+    targets = torch.arange(SAMPLES) % 2
+    inputs = torch.randn(SAMPLES, 4, generator=generator)
+    inputs[:, 0] += 4.0 * targets - 2.0
+    return inputs, targets
+
+
+def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of 16, 16, 16 and 12 points, in another order each epoch."""
+    inputs, targets = points()
+    for chosen in torch.randperm(SAMPLES, generator=stream(0, "toy", epoch)).split(BATCH):
+        yield inputs[chosen], targets[chosen]
+
+
+def linear(hidden: nn.Module | None = None) -> Trainee:
+    torch.manual_seed(3)
+    head = nn.Linear(4, 2)
+    return Trainee(None, head if hidden is None else nn.Sequential(nn.Linear(4, 4), hidden, head))
+
+
+def accuracy(trainee: Trainee) -> float:
+    inputs, targets = points()
+    with torch.no_grad():
+        return 100.0 * float((trainee.eval()(inputs)[0].argmax(dim=1) == targets).float().mean())
+
+
+def run_toy(
+    trainee: Trainee,
+    optim: OptimConfig,
+    compute: Compute,
+    folder: Path,
+    *,
+    validate: Callable[[], float] | None = None,
+    after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None,
+    loss: Callable[..., Tensor] = F.cross_entropy,
+    parameter_groups: Any = None,
+    data: Callable[[int], Iterator[tuple[Tensor, Tensor]]] = batches,
+) -> TrainingResult:
+    """The training loop on the points; validation is on the training points unless told otherwise."""
+    task = Task(
+        trainee=trainee,
+        optim=optim,
+        batches=data,
+        steps_per_epoch=len(list(data(0))),
+        loss=loss,
+        validate=validate or (lambda: accuracy(trainee)),
+        before_epoch=lambda epoch: seed_globals(epoch),
+        after_epoch=after_epoch,
+        parameter_groups=parameter_groups,
+    )
+    return train(task, compute, Checkpoint(folder, "toy"), Bar("toy", optim.epochs, task.steps_per_epoch, None))
