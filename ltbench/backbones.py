@@ -262,30 +262,26 @@ def load_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataError(f"checkpoint {path}: no such file.")
     try:
-        content = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (OSError, RuntimeError, SafetensorError, ValueError, EOFError) as error:
+        safe = path.suffix == ".safetensors"
+        content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, EOFError) as error:
         raise DataError(f"checkpoint {path} cannot be read: {_first_line(error)}") from error
-    except Exception as error:  # torch raises pickle.UnpicklingError for a file with anything but weights
-        if type(error).__name__ != "UnpicklingError":
-            raise
+    except Exception as error:  # on a file that is not of weights alone, torch's reader may fail in any way
         raise DataError(
             f"checkpoint {path} holds more than weights, or is no PyTorch file; save a state_dict alone."
         ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    weights = (
-        {_bare(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        if isinstance(content, dict)
-        else {}
-    )
+    weights = {_bare(name): value for name, value in _unwrapped(content).items() if isinstance(value, Tensor)}
     if not weights:
         raise DataError(f"checkpoint {path} holds no named weights.")
     return weights
+
+
+def _unwrapped(content: Any) -> dict[str, Any]:
+    """The innermost dict of weights; empty where there is none."""
+    if not isinstance(content, dict):
+        return {}
+    inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), dict)), None)
+    return content if inner is None else _unwrapped(inner)
 
 
 def _bare(name: str) -> str:
@@ -306,7 +302,11 @@ def load_backbone(backbone: Backbone, weights: Mapping[str, Tensor], source: Pat
 
 
 def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path, prefix: str = "") -> None:
-    """Fill every weight of ``module`` from the one named ``prefix`` + its name. Raises DataError for the first missing or misshapen one."""
+    """Fill every weight of ``module`` from the one named ``prefix`` + its name.
+
+    Raises:
+        DataError: the first that is missing or has another shape, by name.
+    """
     state = {prefix + name: value for name, value in module.state_dict().items()}
     for name, value in state.items():
         if name not in weights:

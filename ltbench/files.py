@@ -44,5 +44,6 @@ def _beside(path: Path) -> Path:
 
 def unwritable(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"{path} cannot be written: {getattr(error, 'strerror', None) or error}. Free some room or set LTBENCH_CACHE to another folder."
+        f"{path} cannot be written: {getattr(error, 'strerror', None) or error}. "
+        "Free some room or set LTBENCH_CACHE to another folder."
     )

@@ -81,7 +81,7 @@ def _as_float32(values: Any) -> Tensor:
 
 
 def check_members(members: Sequence[MemberLogits], num_classes: int, labels: Tensor | None = None) -> None:
-    """Raise DataError unless the members can be fused: same N, ids below ``num_classes``, every class covered, labels in range."""
+    """Raise DataError unless they can be fused: same N, ids and labels below ``num_classes``, every class covered."""
     if not members:
         raise DataError("nothing to fuse: no members were given.")
     names = [member.name for member in members]
@@ -150,7 +150,7 @@ class Fuser(ABC):
         return self
 
     def log_posterior(self, members: Sequence[MemberLogits]) -> Tensor:
-        """log q: float32[N, C]; ``exp`` of each row sums to 1 within 1e-5. Raises DataError for members unlike those fitted on."""
+        """log q: float32[N, C]; ``exp`` of each row sums to 1 within 1e-5. Raises DataError for other members than fitted on."""
         check_members(members, self.num_classes)
         if self._fitted is not None and _layout(members) != self._fitted:
             raise DataError(

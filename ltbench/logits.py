@@ -27,6 +27,8 @@ from ltbench.files import save_beside, write_json
 from ltbench.fuser import MemberLogits, check_members
 
 FORMAT = 1
+_MEMBER_KEYS = {"name": str, "method": str, "classes": list, "outside": str}
+
 RESERVED = ("labels", "indices")
 
 
@@ -111,9 +113,11 @@ def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], i
     for entry in description["members"]:
         if not isinstance(entry, dict):
             raise DataError(f"{path}: a member must be an object, got {entry!r}.")
-        for key, kind in (("name", str), ("method", str), ("classes", list), ("outside", str)):
-            if not isinstance(entry.get(key), kind):
-                raise DataError(f"{path}: member {entry.get('name', '?')!r}: '{key}' is missing or no {kind.__name__}.")
+        for key, type_ in _MEMBER_KEYS.items():
+            if not isinstance(entry.get(key), type_):
+                raise DataError(
+                    f"{path}: member {entry.get('name', '?')!r}: '{key}' is missing or no {type_.__name__}."
+                )
         if not _are_integers(entry["classes"]):
             raise DataError(f"{path}: member {entry['name']!r}: classes must be a list of class ids.")
     return description["members"], description["num_classes"], np.array(counts, dtype=np.int64)

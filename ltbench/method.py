@@ -81,7 +81,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Validation:
-    """Validation samples on which the epoch is selected: positions int64[M] in the val split, targets int64[M] among the logits."""
+    """On what the epoch is selected: positions int64[M] in the val split and targets int64[M] among the logits."""
 
     indices: Tensor
     targets: Tensor
@@ -91,7 +91,8 @@ class Validation:
 class TrainingResult:
     """What came of training one member; the member holds the weights of ``best_epoch`` (from 1; 0: the starting point).
 
-    ``best_accuracy`` is the validation accuracy of that epoch in percent; ``history`` has one entry an epoch.
+    ``best_accuracy`` is the validation accuracy of that epoch in percent; ``history`` has one entry an epoch, with
+    ``val_accuracy`` where the epoch was validated.
     """
 
     best_epoch: int
@@ -100,7 +101,7 @@ class TrainingResult:
 
 
 Loss = Callable[..., Tensor]
-"""``loss(logits float[B, K], targets int64[B])`` -> scalar. One that names a third parameter ``features`` gets float[B, D] too."""
+"""``loss(logits float[B, K], targets int64[B])`` -> scalar. With a third parameter ``features`` it gets float[B, D] too."""
 
 
 class MethodContext(Protocol):
@@ -151,7 +152,10 @@ class MethodContext(Protocol):
         """
 
     def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
-        """Features float32[V, N, D] of ``train`` or ``val``; view 0 is the plain image, the others are augmented. Computed once per weights."""
+        """float32[V, N, D] of ``train`` or ``val``; view 0 is the plain image, the others are augmented.
+
+        They are computed once for each distinct set of backbone weights.
+        """
 
     def generator(self, name: str) -> torch.Generator:
         """A stream of its own: same seed and name, same numbers, whatever else is drawn."""

@@ -24,6 +24,9 @@ class OptimConfig(BaseModel):
         0.0, ge=0, lt=1, description="share of all steps in which the learning rate rises linearly from 0"
     )
     min_steps: int = Field(0, ge=0, description="at least so many steps in all: adds epochs to small subsets")
+    validate_every: int = Field(
+        1, ge=1, description="epochs between two validations; the last epoch is always validated"
+    )
     patience: int = Field(
         0, ge=0, description="stop after so many epochs without a better validation accuracy; 0: never"
     )
@@ -31,6 +34,10 @@ class OptimConfig(BaseModel):
     def planned_epochs(self, samples: int) -> int:
         """Epochs for so many samples an epoch, raised to reach ``min_steps``."""
         return max(self.epochs, math.ceil(self.min_steps / max(1, math.ceil(samples / self.batch_size))))
+
+    def validates(self, epoch: int, epochs: int) -> bool:
+        """Whether ``epoch`` (from 1) of ``epochs`` is validated, and so can be the one that is kept."""
+        return epoch % self.validate_every == 0 or epoch == epochs
 
     def factor(self, step: int, steps_per_epoch: int, epochs: int) -> float:
         """What the learning rate is multiplied by at ``step`` (from 0)."""

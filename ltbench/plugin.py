@@ -24,6 +24,9 @@ API_VERSION = 1
 
 ENTRY_POINT_GROUP = "ltbench"
 
+ALL = "all"
+"""What ``--method`` takes for every method that says ``ensemble=True``, in the order of registration."""
+
 hookspec = pluggy.HookspecMarker("ltbench")
 hookimpl = pluggy.HookimplMarker("ltbench")
 
@@ -72,6 +75,12 @@ class MethodSpec(Spec):
         requires: methods whose trained stage this one starts from (``context.stage(name)``).
         recipe: method whose recipe (``configs/<dataset>/<recipe>.toml``) gives this one's settings where it has none of
             its own: a subclass of ``baseline`` says ``recipe="baseline"``. Keys its ``Config`` lacks are left out.
+        controls: methods that are trained and evaluated beside this one in every run of it, each alone: what it has to
+            beat. What a user sets of this method holds for them, too, as far as their ``Config`` has it.
+        ensemble: takes part in ``--method all``.
+
+    Raises:
+        ValueError: as :class:`Spec`, or the name is ``all``.
     """
 
     kind: ClassVar[str] = "method"
@@ -79,6 +88,13 @@ class MethodSpec(Spec):
     _: KW_ONLY
     requires: tuple[str, ...] = ()
     recipe: str = ""
+    controls: tuple[str, ...] = ()
+    ensemble: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == ALL:
+            raise ValueError(f"method name {ALL!r} stands for all methods with ensemble=True; choose another")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Finds the recipes (``<dataset>/<method>.toml``) that a run starts from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -19,6 +19,25 @@ def typed_name(registry: Registry[Any], name: str) -> str:
     return registry.name_of(registry.get(name))
 
 
+def requirements(method: str) -> dict[str, str]:
+    """What a method's spec requires -> that method's name; of several of one name its own distribution's is meant.
+
+    Raises:
+        UsageError, PluginError: as :meth:`ltbench.registry.Registry.get`.
+    """
+    registry = plugins().methods
+    asking = registry.get(method)
+    own = {
+        entry.spec.name: entry
+        for entry in registry.entries()
+        if entry.plugin.distribution == asking.plugin.distribution
+    }
+    return {
+        name: registry.name_of(own[name]) if name in own else typed_name(registry, name)
+        for name in asking.spec.requires
+    }
+
+
 def dependency_order(methods: Iterable[str]) -> list[str]:
     """The methods and all that they require, each after what it requires.
 
@@ -34,13 +53,38 @@ def dependency_order(methods: Iterable[str]) -> list[str]:
         if name in above:
             raise PluginError(f"methods that require each other: {' -> '.join((*above, name))}.")
         if name not in order:
-            for required in registry.get(name).spec.requires:
+            for required in requirements(name).values():
                 visit(required, (*above, name))
             order.append(name)
 
     for method in methods:
         visit(method, ())
     return order
+
+
+def controls_of(methods: Iterable[str]) -> dict[str, str]:
+    """Control -> the method that it stands beside (``MethodSpec.controls``), for the controls of these methods."""
+    registry = plugins().methods
+    return {
+        typed_name(registry, control): typed_name(registry, name)
+        for name in methods
+        for control in registry.get(name).spec.controls
+    }
+
+
+def layers_of_controls(layers: Sequence[Layer], controls: Mapping[str, str]) -> list[Layer]:
+    """What the layers say of a method, said of its controls: they must differ from it in nothing else.
+
+    Args:
+        controls: as :func:`controls_of` gives them.
+    """
+    found = []
+    for layer in layers:
+        sections = {control: layer.values.get(method) for control, method in controls.items()}
+        known = {name: _known_to(name, section) for name, section in sections.items() if isinstance(section, dict)}
+        if any(known.values()):
+            found.append(Layer(layer.source, known))
+    return found
 
 
 def recipe_layers(dataset: DatasetSpec, order: Iterable[str]) -> tuple[list[Layer], list[str]]:
@@ -88,7 +132,10 @@ def _renamed(layer: Layer, owner: str, name: str, filtered: bool) -> Layer:
     """The owner's section as the section of ``name``; ``filtered``: only the keys that this one's Config has."""
     values = dict(layer.values)
     section = values.pop(owner, {})
-    if filtered:
-        known = plugins().methods.load(name).Config.model_fields
-        section = {key: value for key, value in section.items() if key in known}
-    return Layer(layer.source, {**values, name: section})
+    return Layer(layer.source, {**values, name: _known_to(name, section) if filtered else section})
+
+
+def _known_to(method: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a section that the method's Config has."""
+    known = plugins().methods.load(method).Config.model_fields
+    return {key: value for key, value in section.items() if key in known}

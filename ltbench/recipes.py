@@ -17,7 +17,8 @@ from ltbench.config_errors import Keys, check
 from ltbench.errors import PluginError, UsageError
 from ltbench.layers import KeyPath, Layer, Merged, leaves, merge, nest, only_about, parse_override, read_toml, source_of
 from ltbench.manager import plugins
-from ltbench.recipe_files import dependency_order, recipe_layers, typed_name
+from ltbench.plugin import ALL
+from ltbench.recipe_files import controls_of, dependency_order, layers_of_controls, recipe_layers, typed_name
 from ltbench.registry import none_installed
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Resolved:
 
     Attributes:
         config: with every default filled in; ``settings`` has a section for each method of ``order`` and each fuser.
-        order: the methods and all that they require, each after what it requires.
+        order: the methods, all that they require and their controls, each after what it requires.
         method_configs: for each method of ``order``.
         fuser_configs: for each fuser of the run and each control fuser (``FuserSpec.control``).
         dataset_options: of the dataset class's ``Options``.
@@ -100,10 +101,13 @@ def resolve_config(config: RunConfig) -> Resolved:
 
 def _resolve(user: list[Layer]) -> Resolved:
     registry = plugins()
+    user = [_with_all_methods(layer) for layer in user]
     run_keys = Keys({(): RunConfig}, sections=[*registry.methods.names(), *registry.fusers.names()])
     _refuse_unknown_sections(user, run_keys)
     chosen = _chosen(user, run_keys)
-    order = dependency_order(chosen.methods)
+    beside = controls_of(chosen.methods)
+    order = dependency_order([*chosen.methods, *beside])
+    user = [*layers_of_controls(user, beside), *user]
     recipes, notes = recipe_layers(registry.datasets.get(chosen.dataset.name).spec, order)
     _refuse_unknown_sections(recipes, run_keys)
     layers = _about_the_chosen(recipes, user, chosen.dataset.name)
@@ -137,6 +141,21 @@ def _resolve(user: list[Layer]) -> Resolved:
         sources={".".join(path): source_of(path, merged) for path, _ in flat},
         notes=notes,
     )
+
+
+def _with_all_methods(layer: Layer) -> Layer:
+    """The layer with ``all`` among its methods replaced by those that take part in it (``MethodSpec.ensemble``)."""
+    methods = layer.values.get("methods")
+    if not isinstance(methods, list | tuple) or ALL not in methods:
+        return layer
+    registry = plugins().methods
+    everyone = [registry.name_of(entry) for entry in registry.entries() if entry.spec.ensemble]
+    if not everyone:
+        raise UsageError(
+            f"'{ALL}': no installed method takes part in it. Name the methods: {', '.join(registry.names())}."
+        )
+    named = [one for name in methods for one in (everyone if name == ALL else [name])]
+    return Layer(layer.source, {**layer.values, "methods": list(dict.fromkeys(named))})
 
 
 def _chosen(user: list[Layer], keys: Keys) -> RunConfig:

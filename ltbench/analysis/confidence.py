@@ -52,13 +52,17 @@ def confidence_histograms(many: MemberLogits, few: MemberLogits, labels: Any, bi
     """
     labels = torch.as_tensor(np.asarray(labels), dtype=torch.int64)
     if not len(many) == len(few) == len(labels):
-        raise DataError(f"'{many.name}' has {len(many)} samples, '{few.name}' {len(few)}, and there are {len(labels)} labels.")
+        raise DataError(
+            f"'{many.name}' has {len(many)} samples, '{few.name}' {len(few)}, and there are {len(labels)} labels."
+        )
     held = torch.isin(labels, many.classes)
     best = many.logits.argmax(dim=1)
     answer = torch.cat([many.classes, torch.tensor([-1])])
     rows = held & (answer[best] == labels)
     if not rows.any():
-        raise DataError(f"'{many.name}' classifies none of its {int(held.sum())} samples correctly: no confidence to show.")
+        raise DataError(
+            f"'{many.name}' classifies none of its {int(held.sum())} samples correctly: no confidence to show."
+        )
     edges = np.linspace(0.0, 1.0, bins + 1)
     confidence = {member.name: _confidence(member, rows) for member in (many, few)}
     return ConfidenceHistograms(

@@ -45,7 +45,9 @@ def expert_confusion(
     """
     predictions, labels = np.asarray(predictions), np.asarray(labels)
     if predictions.shape != labels.shape or labels.ndim != 1:
-        raise DataError(f"{len(predictions)} predictions for {len(labels)} labels: one of each for every sample is needed.")
+        raise DataError(
+            f"{len(predictions)} predictions for {len(labels)} labels: one of each for every sample is needed."
+        )
     experts = [member for member in members if member.outside != "none"]
     expert = expert_of_class(experts, len(train_counts)).numpy()[predictions]
     counts = {

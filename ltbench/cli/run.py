@@ -21,6 +21,8 @@ Examples:
 
   ltbench run --method experts --fuser joint --fuser kl --seeds 0,1,2 --results results
 
+  ltbench run --method all --fuser joint
+
   ltbench run --method baseline --backbone resnet18 --set baseline.optim.epochs=5 --dry-run
 """
 
@@ -32,7 +34,8 @@ Examples:
     "methods",
     multiple=True,
     metavar="NAME",
-    help="A method; several make one ensemble. See 'ltbench list methods'.",
+    help="A method; several make one ensemble. 'all': every method of the paper's ensemble, and others that say they "
+    "take part (MethodSpec.ensemble). See 'ltbench list methods'.",
 )
 @click.option(
     "-f",

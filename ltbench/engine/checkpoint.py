@@ -42,7 +42,7 @@ class Progress:
     def add(self, metrics: dict[str, float], module: nn.Module) -> None:
         """Note an epoch; keep its weights if it is the best so far (the earlier one stays on a tie)."""
         self.history.append(metrics)
-        if metrics["val_accuracy"] > self.best_accuracy:
+        if metrics.get("val_accuracy", float("-inf")) > self.best_accuracy:
             self.best_accuracy, self.best_epoch = metrics["val_accuracy"], self.epochs_done
             self.best = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
@@ -83,7 +83,7 @@ class Checkpoint:
         self._saved_at = time.monotonic()
 
     def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-        """Bring module and optimiser to where they stood; None where there is no checkpoint. A finished one gives the best weights."""
+        """Bring module and optimiser to where they stood after the last epoch kept; None where there is no checkpoint."""
         if not self.path.exists():
             return None
         with safe_open(self.path, "pt") as file:

@@ -1,6 +1,7 @@
 """What a run will do: which stages it needs, which of them are cached, which posteriors are evaluated."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from ltbench.config import RunConfig
 from ltbench.data.base import Dataset
 from ltbench.data.folds import fold_rule
 from ltbench.engine.stages import Stage, make_stage
-from ltbench.errors import UsageError
+from ltbench.errors import LtbenchError, UsageError
 from ltbench.manager import plugins
+from ltbench.recipe_files import controls_of, requirements
 from ltbench.recipes import Resolved
 from ltbench.results.record import Role
 
@@ -28,7 +30,8 @@ class Evaluation:
     Attributes:
         methods: whose members are fused.
         fuser: its name, or ``none``.
-        role: ``run``: asked for; ``reference``: a method that others start from, alone; ``control``: that method, calibrated.
+        role: ``run``: asked for; ``reference``: a method that others start from, alone; ``control``: that method,
+            calibrated, or a control of a method asked for (``MethodSpec.controls``), alone.
     """
 
     methods: tuple[str, ...]
@@ -70,7 +73,7 @@ def make_plan(resolved: Resolved, dataset: Dataset, precision: str, root: Path) 
             "config": _with_contents(resolved.method_configs[name]),
             "plugin": {"distribution": found.plugin.distribution, "version": found.plugin.version},
         }
-        requires = [stages[required] for required in found.spec.requires]
+        requires = [stages[required] for required in requirements(name).values()]
         stages[name] = make_stage(root, plugins().methods.load(name), name, inputs, requires)
     slug = "+".join(config.methods).replace(":", ".")
     name = f"{config.dataset.name}-{slug}-s{config.seed}-{resolved.hash[:8]}"
@@ -83,6 +86,7 @@ def evaluations_of(resolved: Resolved) -> list[Evaluation]:
     controls = [name for name in plugins().fusers.names() if plugins().fusers.get(name).spec.control]
     wanted = [Evaluation((name,), NO_FUSER, "reference") for name in required]
     wanted += [Evaluation((name,), fuser, "control") for name in required for fuser in controls]
+    wanted += [Evaluation((name,), NO_FUSER, "control") for name in controls_of(resolved.config.methods)]
     wanted += [Evaluation(resolved.config.methods, fuser, "run") for fuser in resolved.config.fusers or (NO_FUSER,)]
     first: dict[tuple[tuple[str, ...], str], Evaluation] = {}
     for evaluation in wanted:
@@ -91,8 +95,12 @@ def evaluations_of(resolved: Resolved) -> list[Evaluation]:
 
 
 def _required_by_some_method() -> set[str]:
-    registry = plugins().methods
-    return {required for name in registry.names() for required in registry.get(name).spec.requires}
+    """A method that requires one that is not there is no concern of a run without it."""
+    found: set[str] = set()
+    for name in plugins().methods.names():
+        with suppress(LtbenchError):
+            found |= set(requirements(name).values())
+    return found
 
 
 def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[str, Any]:

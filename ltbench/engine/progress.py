@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from torch import Tensor
 
 SECONDS_BETWEEN = 0.25
 """Least time between two updates of the loss: reading it waits for the device."""
@@ -33,24 +34,26 @@ class Bar:
         if progress is not None:
             self._task = progress.add_task(label, total=epochs * steps_per_epoch, detail="")
 
-    def step(self, epoch: int, loss: Callable[[], float]) -> None:
-        """One step done in ``epoch`` (from 0); ``loss`` is called only when the display is due."""
+    def step(self, epoch: int, loss: Tensor, samples: int) -> None:
+        """One step done in ``epoch`` (from 0); ``loss``, summed over ``samples``, is read only when the display is due."""
         self._steps += 1
         if self._progress is None or self._task is None or time.monotonic() - self._updated < SECONDS_BETWEEN:
             return
         self._updated = time.monotonic()
-        self._show(epoch, f"loss {loss():.3f}")
+        self._show(epoch, f"loss {float(loss) / samples:.3f}")
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """``epoch`` epochs are done."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=epoch * self.steps_per_epoch)
             self._steps = 0
-            self._accuracy = f"  val {metrics['val_accuracy']:.1f} %"
+            if "val_accuracy" in metrics:
+                self._accuracy = f"  val {metrics['val_accuracy']:.1f} %"
             self._show(epoch, f"loss {metrics['loss']:.3f}")
 
     def _show(self, epoch: int, loss: str) -> None:
-        assert self._progress is not None and self._task is not None
+        if self._progress is None or self._task is None:
+            return
         self._progress.update(
             self._task,
             advance=self._steps,

@@ -108,19 +108,9 @@ class RecordMaker:
             **({"projection": config.backbone.projection} if config.backbone.projection else {}),
         }
         backbone = config.backbone.name + (f" ({_listed(changes)})" if changes else "")
-        pretraining = (
-            "timm"
-            if config.backbone.pretrained
-            else f"file {config.backbone.checkpoint.name}"
-            if config.backbone.checkpoint
-            else "none"
-        )
-        augmentation = (
-            _listed(
-                {key: value for key, value in config.augment.model_dump(mode="json", exclude_defaults=True).items()}
-            )
-            or "none"
-        )
+        checkpoint = config.backbone.checkpoint
+        pretraining = "timm" if config.backbone.pretrained else f"file {checkpoint.name}" if checkpoint else "none"
+        augmentation = _listed(config.augment.model_dump(mode="json", exclude_defaults=True)) or "none"
         return Track(
             backbone=backbone,
             pretraining=pretraining,

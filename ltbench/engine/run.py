@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from ltbench.fuser import MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits, joined, read_logits, write_logits
 from ltbench.manager import plugins
 from ltbench.method import Classes, Member, Method
+from ltbench.recipe_files import requirements
 from ltbench.recipes import Resolved, resolve_config
 from ltbench.results.record import Record
 from ltbench.results.store import read_record, save
@@ -51,9 +53,13 @@ def run(config: RunConfig, *, results: Path | None = None) -> Record:
 
 
 class Engine:
-    """One run for one seed. Nothing is trained before :meth:`execute`."""
+    """One run for one seed. Nothing is trained before :meth:`execute`.
 
-    def __init__(self, resolved: Resolved, reporter: Reporter) -> None:
+    Args:
+        evaluations: in place of those that the settings ask for: of the run's methods, or some of them, by its fusers.
+    """
+
+    def __init__(self, resolved: Resolved, reporter: Reporter, evaluations: Sequence[Evaluation] | None = None) -> None:
         self.resolved, self.reporter = resolved, reporter
         config = resolved.config
         self.compute = Compute(config.compute)
@@ -62,13 +68,15 @@ class Engine:
         self.cache = cache_dir()
         self.dataset = self._open_dataset()
         self.plan: Run = make_plan(resolved, self.dataset, self.compute.precision, self.cache)
+        if evaluations is not None:
+            self.plan = replace(self.plan, evaluations=list(evaluations))
         self.bench = self._workbench()
         self._methods: dict[str, Method] = {
             name: plugins().methods.load(name)(resolved.method_configs[name]) for name in resolved.order
         }
 
     def execute(self, results: Path | None = None) -> list[tuple[Evaluation, Record]]:
-        """Train what is missing, evaluate everything, leave the records. Raises what went wrong, after the plugins heard of it."""
+        """Train what is missing, evaluate everything, leave the records. Plugins hear of an error before it goes on."""
         try:
             plugins().call("ltbench_before_run", run=self.plan)
             for stage in self.plan.stages:
@@ -201,10 +209,10 @@ class Engine:
     def _context(self, method: str, folder: Path | None) -> StageContext:
         stages = {stage.method: stage for stage in self.plan.stages}
         required: dict[str, Callable[[], list[Member]]] = {
-            name: partial(
+            asked: partial(
                 rebuild, self._methods[name], self._context(name, None), stages[name].folder / "weights.safetensors"
             )
-            for name in plugins().methods.get(method).spec.requires
+            for asked, name in requirements(method).items()
         }
         return StageContext(method, self.bench, folder, required)
 

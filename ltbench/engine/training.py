@@ -94,10 +94,11 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
             compute.share_buffers(task.trainee)
             metrics = {
                 "loss": mean_loss,
-                "val_accuracy": task.validate(),
                 "lr": optim.lr * optim.factor(epoch * task.steps_per_epoch, task.steps_per_epoch, optim.epochs),
-                "seconds": time.perf_counter() - started,
             }
+            if optim.validates(epoch + 1, optim.epochs):
+                metrics["val_accuracy"] = task.validate()
+            metrics["seconds"] = time.perf_counter() - started
             progress.add(metrics, task.trainee)
             bar.epoch(epoch + 1, metrics)
             task.after_epoch(epoch + 1, metrics)
@@ -126,7 +127,7 @@ def _epoch(
         total += _backward(task.loss, compute, model, inputs, targets) * len(targets)
         optimizer.step()
         seen += len(targets)
-        bar.step(epoch, lambda: float(total) / seen)
+        bar.step(epoch, total, seen)
     return float(total) / max(1, seen)
 
 

@@ -8,11 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ltbench.data.folds import FOLDS, fold_rule
-from ltbench.engine.plan import Evaluation, Run
+from ltbench.engine.plan import NO_FUSER, Evaluation, Run
 from ltbench.results.record import Record
 
 COLUMNS = (*FOLDS, "all")
-ROLE_TEXT = {"reference": "alone", "control": "control: calibrated alone", "run": ""}
 
 
 def print_plan(run: Run, sources: Mapping[str, str]) -> None:
@@ -26,7 +25,7 @@ def print_plan(run: Run, sources: Mapping[str, str]) -> None:
         stages.add_row(stage.method, state, stage.key[:12], ", ".join(stage.inputs["requires"]) or "-")
     console.print(stages)
     for evaluation in run.evaluations:
-        note = f"  ({ROLE_TEXT[evaluation.role]})" if ROLE_TEXT[evaluation.role] else ""
+        note = f"  ({_note(evaluation)})" if _note(evaluation) else ""
         console.print(f"  evaluate [bold]{evaluation.label}[/]{note}", highlight=False)
     settings = Table(title="Settings that are not defaults", title_justify="left")
     for column in ("key", "value", "from"):
@@ -66,7 +65,7 @@ def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run
         table.add_row(
             evaluation.label,
             *(_cell([row.get(c) for row in rows]) for c in COLUMNS),
-            ROLE_TEXT[evaluation.role],
+            _note(evaluation),
             style=style,
         )
     _add_oracle(table, runs, rule.name)
@@ -76,6 +75,12 @@ def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _note(evaluation: Evaluation) -> str:
+    if evaluation.role == "control":
+        return "control" if evaluation.fuser == NO_FUSER else "control: calibrated alone"
+    return "alone" if evaluation.role == "reference" else ""
 
 
 def _by_label(records: Sequence[tuple[Evaluation, Record]]) -> list[tuple[str, Record]]:

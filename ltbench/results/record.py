@@ -66,7 +66,7 @@ class Record(Part):
     Attributes:
         methods, fuser: what was fused and how; ``none``: a single full member as it is.
         role: ``run``: what was asked for; ``reference``: a required method alone; ``control``: a calibration applied to
-            a required method alone.
+            a required method alone, or a method that stands beside one as its control.
         config: the resolved settings of this row alone (:func:`row_config`); ``config_hash``: see :func:`config_hash`.
         fold_rule: the rule of the run; ``metrics`` hold every rule: rule -> fold -> top-1 accuracy in percent.
         per_class_correct, per_class_total: C counts of test samples.

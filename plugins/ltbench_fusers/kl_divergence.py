@@ -13,8 +13,7 @@ c_k = sum_{E: k in S_E} p_E,k and the masses s_B of q and c_B of c on block B, (
 
     s = argmin  - sum_B c_B log s_B  -  sum_E r_E log o_E,     o_E = sum_{B not in S_E} s_B,     sum_B s_B = 1.       (2)
 
-For disjoint experts this is the factorisation q_k = s_E p_E,k / (1 - r_E). The multiplier of the constraint is the number of
-members in (2) when r and c are taken together: sum_B c_B + sum_E r_E = m.
+For disjoint experts this is the factorisation q_k = s_E p_E,k / (1 - r_E).
 """
 
 from collections.abc import Sequence
@@ -30,6 +29,9 @@ SMALLEST = 1e-18
 
 BISECTIONS = 64
 NEWTON_STEPS = 100
+
+CLOSE = 1e-16
+"""Products of :func:`masses_by_newton` that miss their value by no more than this are done: the masses are then right to 1e-8."""
 
 
 class KLDivergence(Fuser):
@@ -118,29 +120,29 @@ def masses_by_newton(weight: Tensor, reject: Tensor, outside: Tensor, num_member
 
     With M = ``outside`` and t_E = r_E / o_E, the optimality conditions of (2) are two sets of products,
 
-        s_B z_B = c_B,    o_E t_E = r_E,    where    z = m - M' t,    o = M s,    all positive.
+        s_B z_B = c_B,    o_E t_E = r_E,    where    z = m - M' t,    o = M s,    all positive,
 
-    Each step solves them linearised, for products at most ten times smaller than the present ones, and stops short of zero.
+    and the number of members m = sum_B c_B + sum_E r_E is the multiplier of the constraint.
+
+    Each step solves them linearised, for products at most ten times smaller than the present ones, and leaves a tenth of
+    every value. z is carried along, as the difference that defines it would lose what is small.
     """
     outside = outside.to(weight)
     s = torch.full_like(weight, 1 / weight.shape[1])
     t = torch.full_like(reject, num_members / (reject.shape[1] + 1))
-    z, o = num_members - t @ outside, s @ outside.T
+    z = num_members - t @ outside
     for _ in range(NEWTON_STEPS):
+        o = s @ outside.T
         miss_s = torch.maximum(weight, 0.1 * s * z) - s * z
         miss_t = torch.maximum(reject, 0.1 * o * t) - o * t
-        if (miss_s.abs() <= 1e-10 * weight).all() and (miss_t.abs() <= 1e-10 * reject).all():
+        if (miss_s.abs() <= 1e-10 * weight + CLOSE).all() and (miss_t.abs() <= 1e-10 * reject + CLOSE).all():
             break
         system = torch.diag_embed(o / t) + outside @ ((s / z)[:, :, None] * outside.T)
         step_t = _solve(system, miss_t / t - (miss_s / z) @ outside.T)
         step_z = -step_t @ outside
         step_s = (miss_s - s * step_z) / z
-        step_o = step_s @ outside.T
-        length = torch.stack([_room(*pair) for pair in ((s, step_s), (t, step_t), (z, step_z), (o, step_o))]).amin(
-            dim=0
-        )
+        length = torch.cat([_room(s, step_s), _room(t, step_t), _room(z, step_z)], dim=1).amin(dim=1, keepdim=True)
         s, t, z = s + length * step_s, t + length * step_t, z + length * step_z
-        o = s @ outside.T
     return s / s.sum(dim=1, keepdim=True)
 
 

@@ -36,5 +36,5 @@ class Stacking(Fuser):
         )
 
     def state(self) -> dict[str, Any]:
-        """``l2`` and how large the weights became; there are too many to list."""
+        """``l2``, and the norm of the weights and biases; there are too many to list."""
         return {**self._found.summary(), "weight_norm": float(self._found.parameters.norm())}

@@ -12,6 +12,7 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         target="ltbench_methods.baseline:Baseline",
         summary="One classifier over all classes, cross entropy, instance-balanced sampling.",
         paper="Sec. 3.1, 4",
+        ensemble=True,
     )
     yield MethodSpec(
         "experts",
@@ -19,6 +20,7 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         summary="A classifier for each of several subsets of classes of similar frequency.",
         paper="Sec. 3",
         requires=("baseline",),
+        ensemble=True,
     )
     yield MethodSpec(
         "uniform",
@@ -26,6 +28,7 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         summary="The baseline's classifier trained again with class-balanced sampling, its backbone frozen.",
         paper="Sec. 4.4 iii",
         requires=("baseline",),
+        ensemble=True,
     )
     yield MethodSpec(
         "gan",
@@ -33,18 +36,22 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         summary="The baseline's classifier trained again with generated features of rare classes added (f-VAEGAN-D2).",
         paper="Sec. 4.4 iv; Xian et al. 2019",
         requires=("baseline",),
+        controls=("resampled", "gaussian"),
+        ensemble=True,
     )
     yield MethodSpec(
         "resampled",
         target="ltbench_methods.resampled:Resampled",
         summary="Control of gan: real features of rare classes repeated in place of synthetic ones.",
         requires=("baseline",),
+        recipe="gan",
     )
     yield MethodSpec(
         "gaussian",
         target="ltbench_methods.gaussian:Gaussian",
         summary="Control of gan: class means plus pooled Gaussian noise in place of synthetic features.",
         requires=("baseline",),
+        recipe="gan",
     )
     yield MethodSpec(
         "prototype",
@@ -52,4 +59,5 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         summary="A memory of class centroids enriches the features, a cosine classifier reads them (Liu et al. 2019).",
         paper="Sec. 4.4 v",
         requires=("baseline",),
+        ensemble=True,
     )

@@ -29,7 +29,7 @@ class Baseline(Method):
         )
         checkpoint: Path | None = Field(
             None,
-            description="start from the backbone and the classifier in this file; with optim.epochs = 0 they are used as they are",
+            description="start from the backbone and the classifier in this file; optim.epochs = 0 uses them as they are",
         )
 
     def build(self, context: MethodContext) -> list[Member]:

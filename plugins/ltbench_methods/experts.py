@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ltbench.data.samplers import EpochSampler, MixedBatchSampler, RejectSampler
 from ltbench.errors import UsageError
 from ltbench.fuser import Outside
-from ltbench.method import Member, Method, MethodConfig, MethodContext, TrainingResult, Validation
+from ltbench.method import Loss, Member, Method, MethodConfig, MethodContext, TrainingResult, Validation
 from ltbench.optim import OptimChanges, OptimConfig
 
 Blocks = Annotated[int, Field(ge=1)] | Literal["all"]
@@ -23,7 +23,7 @@ class SubsetConfig(MethodConfig):
     """What one expert does differently from the others."""
 
     learnable_blocks: Blocks | Candidates | None = Field(None, description="in place of experts.learnable_blocks")
-    optim: OptimChanges = Field(OptimChanges(), description="in place of single settings of experts.optim")  # type: ignore[valid-type]
+    optim: OptimChanges = Field(OptimChanges(), description="in place of single settings of experts.optim")
 
 
 class Experts(Method):
@@ -32,7 +32,7 @@ class Experts(Method):
     class Config(MethodConfig):
         partition: Literal["folds"] | Annotated[int, Field(ge=2)] | Annotated[list[int], Field(min_length=1)] = Field(
             "folds",
-            description="class subsets: the run's folds, a number of subsets of similar size, or descending training counts that cut them",
+            description="class subsets: the run's folds, a number of equally large ones, or descending counts that cut them",
         )
         ood: Literal["reject", "outlier_exposure"] = Field(
             "reject",
@@ -134,15 +134,14 @@ class Experts(Method):
         inside, outside = own.nonzero().flatten(), (~own).nonzero().flatten()
         if self.config.ood == "outlier_exposure":
             sampler: EpochSampler = MixedBatchSampler(inside, outside, optim.batch_size)
-            loss = self.outlier_exposure
+            loss: Loss = self.outlier_exposure
         else:
             used = max(1, min(len(outside), round(len(inside) / self.config.reject_ratio)))
             draw = context.generator(f"{member.name} reject draw")
             sampler = RejectSampler(inside, outside, used, redraw=self.config.redraw, generator=draw)
             loss = F.cross_entropy
-            member.head.correction.fill_(
-                self.correction(len(member.classes), len(context.classes), len(inside), len(outside), used)
-            )  # type: ignore[union-attr, operator]
+            shift = self.correction(len(member.classes), len(context.classes), len(inside), len(outside), used)
+            member.head.correction.fill_(shift)  # type: ignore[operator]
         return context.train_classifier(
             member,
             optim=optim,
@@ -224,7 +223,7 @@ def _by_thresholds(counts: Tensor, thresholds: Sequence[int]) -> dict[str, Tenso
     """Cut at the given counts: the first subset holds n >= thresholds[0], the last n < thresholds[-1]."""
     if list(thresholds) != sorted(set(thresholds), reverse=True):
         raise UsageError(f"experts.partition = {list(thresholds)}: give descending counts, e.g. [100, 20].")
-    position = sum((counts < threshold).long() for threshold in thresholds)
+    position = torch.stack([counts < threshold for threshold in thresholds]).sum(dim=0)
     groups = [(position == index).nonzero().flatten() for index in range(len(thresholds) + 1)]
     return {f"subset{index}": group for index, group in enumerate(groups, 1) if len(group)}
 

@@ -319,7 +319,9 @@ def test_a_failure_in_one_of_two_processes_ends_both(tmp_path: Path) -> None:
     """The other one, which waits for it, would wait forever."""
     plugin = tmp_path / "broken_in_one.py"
     plugin.write_text(BROKEN_IN_ONE)
-    done = in_subprocess(["--plugin", plugin, "run", "-m", "odd", *DATA, "--num-processes", 2], cache=tmp_path / "cache")
+    done = in_subprocess(
+        ["--plugin", plugin, "run", "-m", "odd", *DATA, "--num-processes", 2], cache=tmp_path / "cache"
+    )
     assert done.code == 3
     assert "method 'odd' needs plugin 'broken_in_one'" in done.err
     assert "Traceback" not in done.err

@@ -1,0 +1,122 @@
+"""Runs what the rows need and gathers what came out. Trained stages and records in the cache are taken as they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltbench.analysis.confidence import confidence_histograms
+from ltbench.analysis.expert_confusion import expert_confusion
+from ltbench.analysis.oracle import oracle
+from ltbench.analysis.subsets import experts_by_method, head_and_tail
+from ltbench.engine.evaluate import Measured, make_fuser
+from ltbench.engine.progress import Reporter
+from ltbench.engine.run import Engine
+from ltbench.errors import DataError
+from ltbench.logits import LogitsFolder
+from ltbench.reproduction.jobs import Asked, Job, jobs, missing_plugins
+from ltbench.reproduction.outcomes import Data, Outcomes, of_records
+from ltbench.reproduction.spec import FigureSpec, Paper, RowSpec
+from ltbench.results.record import Record
+
+
+@dataclass
+class Collected:
+    """What the runs left.
+
+    Attributes:
+        dataset, fingerprint, backbone: what was run on.
+        outcomes: row id -> what was measured; a row that is not installed is not in it.
+        missing: row id -> its methods and fusers that no plugin registers.
+        looks: figure -> seed -> its data (``to_dict()`` of an analysis), or the reason why there is none.
+        notes: of the settings, each once.
+    """
+
+    dataset: str
+    fingerprint: str
+    backbone: str
+    data: Data
+    seeds: list[int]
+    outcomes: dict[str, Outcomes] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    looks: dict[str, dict[int, dict[str, Any] | str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def collect(paper: Paper, asked: Asked, seeds: Sequence[int], results: Path | None, reporter: Reporter) -> Collected:
+    """Run every job for every seed.
+
+    Raises:
+        DataError: nothing of what was asked for is installed.
+        LtbenchError: a run failed.
+    """
+    todo = jobs(paper.rows, asked)
+    collected: Collected | None = None
+    records: dict[str, list[Record]] = {}
+    oracles: dict[str, dict[int, np.ndarray]] = {}
+    total, number = len(todo) * len(seeds), 0
+    for seed in seeds:
+        for job in todo:
+            number += 1
+            reporter.line(f"run {number} of {total}: seed {seed}, {job.label}")
+            engine, found = _run(job, seed, results, reporter)
+            collected = collected or _about(engine, seeds)
+            collected.notes = list(dict.fromkeys([*collected.notes, *engine.resolved.notes]))
+            for name, record in found.items():
+                records.setdefault(name, []).append(record)
+            for name, row in job.rows.items():
+                if row.analysis == "oracle":
+                    oracles.setdefault(name, {})[seed] = _oracle_correct(engine.logits_of(row.methods))
+            for figure in paper.figures:
+                if figure.row in job.rows:
+                    collected.looks.setdefault(figure.name, {})[seed] = _look(figure, job.rows[figure.row], engine)
+    if collected is None:
+        collected = _without_rows(paper, asked, seeds, reporter)
+    collected.outcomes = {name: of_records(found) for name, found in records.items()}
+    collected.outcomes |= {name: Outcomes(correct, {}) for name, correct in oracles.items()}
+    collected.missing = {name: gone for name, row in paper.rows.items() if (gone := missing_plugins(row))}
+    return collected
+
+
+def _run(job: Job, seed: int, results: Path | None, reporter: Reporter) -> tuple[Engine, dict[str, Record]]:
+    resolved = job.resolve(seed)
+    evaluations = job.evaluations(resolved)
+    engine = Engine(resolved, reporter, list(evaluations.values()))
+    done = {(one.methods, one.fuser): record for one, record in engine.execute(results)}
+    return engine, {name: done[one.methods, one.fuser] for name, one in evaluations.items()}
+
+
+def _about(engine: Engine, seeds: Sequence[int]) -> Collected:
+    config, dataset = engine.resolved.config, engine.dataset
+    labels = np.sort(dataset.split("test").labels.numpy())
+    return Collected(
+        dataset=config.dataset.name,
+        fingerprint=dataset.fingerprint,
+        backbone=config.backbone.name,
+        data=Data(dataset.train_counts, labels, config.folds),
+        seeds=list(seeds),
+    )
+
+
+def _oracle_correct(content: LogitsFolder) -> np.ndarray:
+    """bool[N], samples sorted by class as in a record."""
+    labels = content.test.labels.numpy()
+    right: np.ndarray = oracle(content.test.members, content.test.labels).predictions == labels
+    return right[np.argsort(labels, kind="stable")]
+
+
+def _look(figure: FigureSpec, row: RowSpec, engine: Engine) -> dict[str, Any] | str:
+    """The data of a figure about the experts of ``row``; what cannot be shown must not cost all that was measured."""
+    content = engine.logits_of(row.methods)
+    counts, labels = content.train_counts, content.test.labels
+    try:
+        (experts,) = experts_by_method(content.test.members).values()
+        if figure.kind == "confidence":
+            return confidence_histograms(*head_and_tail(experts, counts), labels).to_dict()
+        fuser = make_fuser(row.fuser, content.num_classes, engine.resolved.fuser_configs.get(row.fuser))
+        predictions = Measured(fuser, content).log_posterior.argmax(dim=1)
+        return expert_confusion(predictions, labels, experts, counts, engine.resolved.config.folds).to_dict()
+    except DataError as error:
+        return str(error)

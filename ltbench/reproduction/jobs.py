@@ -1,0 +1,113 @@
+"""Which runs the rows need: one for each distinct set of overrides, with all methods and fusers that its rows use."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ltbench.engine.plan import NO_FUSER, Evaluation, evaluations_of
+from ltbench.errors import UsageError
+from ltbench.layers import parse_override
+from ltbench.manager import plugins
+from ltbench.recipe_files import dependency_order
+from ltbench.recipes import FIELDS, Resolved, resolve
+from ltbench.reproduction.spec import RowSpec
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of every run."""
+
+    dataset: str | None = None
+    root: Path | None = None
+    config_file: Path | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """Rows that one run of the engine serves: they have the same overrides, and share its dataset, backbone and stages.
+
+    Attributes:
+        rows: by id; all of them are installed.
+        methods, fusers: what they use, in the order of the rows.
+        overrides: the user's, then the rows' own.
+    """
+
+    rows: dict[str, RowSpec]
+    methods: tuple[str, ...]
+    fusers: tuple[str, ...]
+    overrides: tuple[str, ...]
+    asked: Asked
+
+    @property
+    def label(self) -> str:
+        own = next(iter(self.rows.values())).set
+        return "+".join(self.methods) + (f" with {', '.join(own)}" if own else "")
+
+    def resolve(self, seed: int | None) -> Resolved:
+        """The settings of the run. Raises as :func:`ltbench.recipes.resolve`."""
+        return resolve(
+            methods=self.methods,
+            fusers=self.fusers,
+            dataset=self.asked.dataset,
+            root=self.asked.root,
+            seed=seed,
+            config_file=self.asked.config_file,
+            overrides=self.overrides,
+        )
+
+    def evaluations(self, resolved: Resolved) -> dict[str, Evaluation]:
+        """Row id -> its posterior, in the role that it has in any other run."""
+        roles = {(one.methods, one.fuser): one.role for one in evaluations_of(resolved)}
+        return {
+            name: Evaluation(row.methods, row.fuser, roles.get((row.methods, row.fuser), "run"))
+            for name, row in self.rows.items()
+            if not row.analysis
+        }
+
+
+def missing_plugins(row: RowSpec) -> list[str]:
+    """Names of its methods and its fuser that no plugin registers."""
+    known = {*plugins().methods.names(), *plugins().fusers.names(), NO_FUSER}
+    return [name for name in (*row.methods, row.fuser) if name not in known]
+
+
+def jobs(rows: Mapping[str, RowSpec], asked: Asked) -> list[Job]:
+    """The runs for these rows, those without overrides first; rows that are not installed are left out.
+
+    Raises:
+        UsageError: a malformed override, or one of a method or fuser that no run has.
+    """
+    groups: dict[tuple[str, ...], dict[str, RowSpec]] = {}
+    for name, row in sorted(rows.items(), key=lambda item: bool(item[1].set)):
+        if not missing_plugins(row):
+            groups.setdefault(row.set, {})[name] = row
+    made = [_job(own, group, asked) for own, group in groups.items()]
+    for text in asked.overrides:
+        if made and not any(text in job.overrides for job in made):
+            raise UsageError(f"--set {text}: no run of these targets has that method or fuser.")
+    return made
+
+
+def _job(own: tuple[str, ...], rows: dict[str, RowSpec], asked: Asked) -> Job:
+    methods = _each_once(name for row in rows.values() for name in row.methods)
+    fusers = _each_once(row.fuser for row in rows.values() if row.fuser != NO_FUSER)
+    taking_part = {*dependency_order(methods), *fusers, *_control_fusers()}
+    known = {*plugins().methods.names(), *plugins().fusers.names()}
+    # resolve() refuses a section that takes no part in its run; here another run may be meant. Unknown names it shall see.
+    about = [text for text in asked.overrides if not (_section(text) in known and _section(text) not in taking_part)]
+    return Job(rows, methods, fusers, (*about, *own), asked)
+
+
+def _section(override: str) -> str:
+    name = next(iter(parse_override(override).values))
+    return "" if name in FIELDS else name
+
+
+def _control_fusers() -> list[str]:
+    registry = plugins().fusers
+    return [registry.name_of(entry) for entry in registry.entries() if entry.spec.control]
+
+
+def _each_once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,222 @@
+"""What the paper shows, read from ``paper.toml`` and ``paper_tables.json``. Imports neither torch nor matplotlib."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ltbench.errors import UsageError, did_you_mean
+
+ALL = "all"
+"""The target that stands for all others."""
+
+Fold = Literal["many", "medium", "few", "all"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RowSpec(_Part):
+    """One measured row.
+
+    Attributes:
+        label: how it is called where an entry of a table does not say otherwise.
+        methods, fuser: whose members are fused, and how; ``none``: one classifier as it is.
+        set: ``KEY=VALUE`` settings that make it differ from the recipes.
+        analysis: ``oracle``: the answer of the expert told to hold the true class, in place of a fuser's.
+    """
+
+    label: str
+    methods: tuple[str, ...] = Field(min_length=1)
+    fuser: str = "none"
+    set: tuple[str, ...] = ()
+    analysis: Literal["", "oracle"] = ""
+
+
+class Entry(_Part):
+    """A line of a table: a measured ``row``, the row of the ``paper`` it stands beside, or one of the two alone.
+
+    ``against``: the row that the difference on All is taken to.
+    """
+
+    row: str = ""
+    paper: str = ""
+    label: str = ""
+    against: str = ""
+
+
+class TableSpec(_Part):
+    """A table. ``names``: what a user types for it; ``paper``: tables of ``paper_tables.json`` shown beside it."""
+
+    names: tuple[str, ...] = Field(min_length=1)
+    title: str
+    paper: tuple[str, ...] = ()
+    note: str = ""
+    entries: tuple[Entry, ...]
+
+    @property
+    def rows(self) -> list[str]:
+        return [row for entry in self.entries for row in (entry.row, entry.against) if row]
+
+
+class Panel(_Part):
+    """One bar chart: these rows under these labels."""
+
+    title: str
+    rows: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+class FigureSpec(_Part):
+    """A figure. ``row``: whose posterior and members are looked at; ``panels``: of the kind ``bars``."""
+
+    name: str
+    kind: Literal["class_counts", "bars", "expert_confusion", "confidence"]
+    title: str
+    row: str = ""
+    panels: tuple[Panel, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @property
+    def rows(self) -> list[str]:
+        return [row for panel in self.panels for row in panel.rows] + ([self.row] if self.row else [])
+
+
+class ClaimSpec(_Part):
+    """A claim of the paper.
+
+    Attributes:
+        kind: ``above``: each of ``rows`` above each of ``others`` on each of ``folds``; ``spread``: the ``folds`` of the
+            one row lie within ``points`` percentage points of each other.
+        or_equal: not below is enough.
+    """
+
+    id: str
+    text: str
+    kind: Literal["above", "spread"]
+    rows: tuple[str, ...] = Field(min_length=1)
+    others: tuple[str, ...] = ()
+    folds: tuple[Fold, ...] = Field(min_length=1)
+    or_equal: bool = False
+    points: float = 0.0
+    note: str = ""
+
+
+class ControlsSpec(_Part):
+    """An ensemble and the single classifiers, calibrated alike, that it has to beat on All."""
+
+    ensemble: str
+    controls: tuple[str, ...] = Field(min_length=1)
+
+
+class Paper(_Part):
+    """Everything in ``paper.toml``. A row that is named and not defined is refused."""
+
+    rows: dict[str, RowSpec]
+    tables: tuple[TableSpec, ...]
+    figures: tuple[FigureSpec, ...]
+    claims: tuple[ClaimSpec, ...]
+    controls: tuple[ControlsSpec, ...]
+
+    @model_validator(mode="after")
+    def _rows_defined(self) -> "Paper":
+        named = [row for part in (*self.tables, *self.figures) for row in part.rows]
+        named += [row for claim in self.claims for row in (*claim.rows, *claim.others)]
+        named += [row for one in self.controls for row in (one.ensemble, *one.controls)]
+        if unknown := [row for row in named if row not in self.rows]:
+            raise ValueError(f"row '{unknown[0]}' is named but not defined")
+        return self
+
+    @property
+    def targets(self) -> list[str]:
+        """What a user may ask for, without ``all``."""
+        return [name for part in (*self.tables, *self.figures) for name in part.names]
+
+    def select(self, targets: Iterable[str]) -> "Paper":
+        """The tables and figures asked for, the rows they need, and the claims and controls about no other rows.
+
+        Raises:
+            UsageError: an unknown target, or none.
+        """
+        wanted = list(targets)
+        if not wanted:
+            raise UsageError(f"no target: choose from {', '.join([*self.targets, ALL])}.")
+        for name in wanted:
+            if name not in (*self.targets, ALL):
+                known = [*self.targets, ALL]
+                raise UsageError(f"unknown target '{name}'.{did_you_mean(name, known)} Known: {', '.join(known)}.")
+        if ALL in wanted:
+            wanted = self.targets
+        tables = tuple(table for table in self.tables if set(table.names) & set(wanted))
+        figures = tuple(figure for figure in self.figures if figure.name in wanted)
+        needed = {row for part in (*tables, *figures) for row in part.rows}
+        return Paper(
+            rows={name: row for name, row in self.rows.items() if name in needed},
+            tables=tables,
+            figures=figures,
+            claims=tuple(claim for claim in self.claims if {*claim.rows, *claim.others} <= needed),
+            controls=tuple(
+                _only(one, needed) for one in self.controls if one.ensemble in needed & self._beside(needed)
+            ),
+        )
+
+    def _beside(self, needed: set[str]) -> set[str]:
+        """Ensembles of which a control is needed, too."""
+        return {one.ensemble for one in self.controls if needed & set(one.controls)}
+
+
+def _only(one: ControlsSpec, needed: set[str]) -> ControlsSpec:
+    return ControlsSpec(ensemble=one.ensemble, controls=tuple(row for row in one.controls if row in needed))
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A row as the paper reports it.
+
+    Attributes:
+        accuracy: fold -> percent; what is not legible is left out.
+        mark: what is odd about it; empty where nothing is.
+    """
+
+    dataset: str
+    accuracy: dict[str, float]
+    mark: str
+
+
+@cache
+def paper() -> Paper:
+    """The paper of ``paper.toml``."""
+    return Paper.model_validate(tomllib.loads(_text("paper.toml")))
+
+
+@cache
+def reported_tables() -> dict[str, Any]:
+    """``paper_tables.json``: Tables 1 to 9 with their source."""
+    content: dict[str, Any] = json.loads(_text("paper_tables.json"))
+    return content
+
+
+def reported(table: str, method: str) -> Reported:
+    """The row ``method`` of ``table``."""
+    content = reported_tables()[table]
+    row = next(row for row in content["rows"] if row["method"] == method)
+    accuracy = {fold: row[fold] for fold in ("many", "medium", "few", "all") if row[fold] is not None}
+    return Reported(content["dataset"], accuracy, row.get("mark", ""))
+
+
+def datasets_of(tables: Sequence[str]) -> list[str]:
+    """The datasets that these tables of the paper are of."""
+    return [reported_tables()[name]["dataset"] for name in tables]
+
+
+def _text(name: str) -> str:
+    return (files("ltbench.reproduction") / name).read_text(encoding="utf-8")
