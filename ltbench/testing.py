@@ -1,9 +1,10 @@
 """The contract suite that a plugin author runs on a plugin: ``ltbench plugin test``, or from a test of their own::
 
-from ltbench.testing import check_fuser
+from ltbench.testing import check_fuser, check_method
 
 def test_contract():
     check_fuser(Median)
+    check_method(BalancedSoftmax)
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from torch import Tensor
 from ltbench.canonical import plain
 from ltbench.errors import LtbenchError
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits, Outside
+from ltbench.method_contract import check_method
+
+__all__ = ["check_fuser", "check_method"]
 
 NUM_CLASSES = 6
 VAL_SAMPLES, TEST_SAMPLES = 120, 30

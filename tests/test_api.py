@@ -33,7 +33,7 @@ def test_records_are_kept_and_read_back_as_a_table(tmp_path) -> None:
     table = ltbench.load_results(tmp_path)
     assert sorted(table["fuser"]) == ["joint", "none"]
     row = table[table["fuser"] == "joint"].iloc[0]
-    assert row["all"] == record.accuracy()["all"]
+    assert row["all"] == record.metrics["paper"]["all"]
 
 
 def test_a_run_that_cannot_be_is_refused_with_the_reason() -> None:

@@ -16,7 +16,7 @@ from ltbench.engine.progress import Reporter
 from ltbench.engine.run import Engine
 from ltbench.errors import DataError
 from ltbench.logits import LogitsFolder
-from ltbench.reproduction.jobs import Asked, Job, jobs, missing_plugins
+from ltbench.reproduction.jobs import Asked, Job, any_job, jobs, missing_plugins
 from ltbench.reproduction.outcomes import Data, Outcomes, of_records
 from ltbench.reproduction.spec import FigureSpec, Paper, RowSpec
 from ltbench.results.record import Record
@@ -49,8 +49,7 @@ def collect(paper: Paper, asked: Asked, seeds: Sequence[int], results: Path | No
     """Run every job for every seed.
 
     Raises:
-        DataError: nothing of what was asked for is installed.
-        LtbenchError: a run failed.
+        LtbenchError: a run failed, or the settings are wrong.
     """
     todo = jobs(paper.rows, asked)
     collected: Collected | None = None
@@ -73,7 +72,7 @@ def collect(paper: Paper, asked: Asked, seeds: Sequence[int], results: Path | No
                 if figure.row in job.rows:
                     collected.looks.setdefault(figure.name, {})[seed] = _look(figure, job.rows[figure.row], engine)
     if collected is None:
-        collected = _without_rows(paper, asked, seeds, reporter)
+        collected = _about(Engine(any_job(asked).resolve(seeds[0]), reporter), seeds)
     collected.outcomes = {name: of_records(found) for name, found in records.items()}
     collected.outcomes |= {name: Outcomes(correct, {}) for name, correct in oracles.items()}
     collected.missing = {name: gone for name, row in paper.rows.items() if (gone := missing_plugins(row))}

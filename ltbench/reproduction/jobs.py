@@ -1,7 +1,7 @@
 """Which runs the rows need: one for each distinct set of overrides, with all methods and fusers that its rows use."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.engine.plan import NO_FUSER, Evaluation, evaluations_of
@@ -10,6 +10,7 @@ from ltbench.layers import parse_override
 from ltbench.manager import plugins
 from ltbench.recipe_files import dependency_order
 from ltbench.recipes import FIELDS, Resolved, resolve
+from ltbench.registry import none_installed
 from ltbench.reproduction.spec import RowSpec
 
 
@@ -87,6 +88,14 @@ def jobs(rows: Mapping[str, RowSpec], asked: Asked) -> list[Job]:
         if made and not any(text in job.overrides for job in made):
             raise UsageError(f"--set {text}: no run of these targets has that method or fuser.")
     return made
+
+
+def any_job(asked: Asked) -> Job:
+    """A run of some method, for what asks about the dataset alone. Raises UsageError where no method is installed."""
+    names = plugins().methods.names()
+    if not names:
+        raise UsageError(none_installed("method"))
+    return _job((), {"": RowSpec(label="", methods=(names[0],))}, asked)
 
 
 def _job(own: tuple[str, ...], rows: dict[str, RowSpec], asked: Asked) -> Job:

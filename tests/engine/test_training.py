@@ -61,6 +61,19 @@ def test_patience_counts_epochs_without_a_better_one(
     assert len(result.history) == epochs
 
 
+def test_only_validated_epochs_can_be_kept_and_the_last_is_always_validated(compute: Compute, tmp_path: Path) -> None:
+    validate = scripted([50.0, 40.0, 60.0])
+    result = run_toy(linear(), constant(epochs=5, validate_every=2), compute, tmp_path, validate=validate)
+    assert [epoch.get("val_accuracy") for epoch in result.history] == [None, 50.0, None, 40.0, 60.0]
+    assert (result.best_epoch, result.best_accuracy) == (5, 60.0)
+
+
+def test_patience_waits_for_a_validation(compute: Compute, tmp_path: Path) -> None:
+    optim = constant(epochs=9, validate_every=3, patience=1)
+    result = run_toy(linear(), optim, compute, tmp_path, validate=scripted([50.0, 50.0, 60.0]))
+    assert (result.best_epoch, len(result.history)) == (3, 6)
+
+
 STEPS, EPOCHS = 4, 5
 
 

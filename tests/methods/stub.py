@@ -1,7 +1,6 @@
 """A context that trains nothing: it notes what a method asks to be trained, and answers as the test says."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -27,6 +26,16 @@ class Trunk(nn.Module):
         return self.layer(images.flatten(1))
 
 
+class Labels:
+    """A split without images."""
+
+    def __init__(self, labels: Tensor) -> None:
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
 class StubContext:
     """A :class:`ltbench.method.MethodContext` without an engine.
 
@@ -45,8 +54,8 @@ class StubContext:
         counts = torch.tensor(train_counts)
         ids = torch.arange(len(counts))
         folds = fold_rule("paper").members(counts.numpy())
-        self.train = SimpleNamespace(labels=ids.repeat_interleave(counts))
-        self.val = SimpleNamespace(labels=ids.repeat_interleave(5))
+        self.train = Labels(ids.repeat_interleave(counts))
+        self.val = Labels(ids.repeat_interleave(5))
         self.classes = Classes(
             [f"class {k}" for k in ids.tolist()],
             counts,

@@ -66,14 +66,6 @@ def test_a_subclass_changes_loss_sampler_and_head() -> None:
     assert float(asked["loss"](torch.zeros(1, 3), torch.tensor([1]))) == pytest.approx(-float(p[1].log()))
 
 
-def test_it_learns_letters_without_distortion(ltb) -> None:
-    easy = {"num_classes": 5, "max_count": 60, "min_count": 40, "size": 16, "difficulty": 0.2, "test_per_class": 20}
-    data = settings(dataset={"options": easy}, backbone={"kwargs": {"widths": [16, 16, 32, 32]}})
-    optim = settings(baseline={"optim": {"epochs": 8, "batch_size": 32, "lr": 0.1}})
-    record = run(ltb, *data, *optim)["records"][0]
-    assert record["metrics"]["paper"]["all"] > 80
-
-
 @pytest.fixture
 def trained(ltb) -> Path:
     """The stage of the tiny baseline."""

@@ -80,7 +80,7 @@ INSIDE, CLASSES = 2, 6
 
 
 def softmax(logits: torch.Tensor) -> np.ndarray:
-    return logits.softmax(dim=1).double().numpy()
+    return logits.detach().softmax(dim=1).double().numpy()
 
 
 def posterior(weights: np.ndarray) -> np.ndarray:
@@ -250,7 +250,7 @@ def test_of_several_candidates_validation_chooses_and_its_weights_are_kept() -> 
         "medium blocks=2",
         "medium blocks=all",
     ]
-    assert [float(member.head.bias[0]) for member in members] == [-1.0, 2.0, 2.0]
+    assert [member.head.bias[0].item() for member in members] == [-1.0, 2.0, 2.0]
     assert [entry["learnable_blocks"] for entry in context.logged] == ["all", 2, 2]
     assert [entry["best_accuracy"] for entry in context.logged] == [60.0, 70.0, 70.0]
 

@@ -1,0 +1,104 @@
+"""``ltbench analyze``: what a run's members do, beside their accuracy. Trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+EPILOG = """
+Examples:
+
+  ltbench analyze glyphs-lt-experts-s0-1a2b3c4d
+
+  ltbench analyze glyphs-lt-experts-s0 --fuser soft --out analysis
+"""
+
+
+@click.command("analyze", epilog=EPILOG)
+@click.argument("source", metavar="RUN")
+@click.option(
+    "-f",
+    "--fuser",
+    metavar="NAME",
+    help="Fuses the experts for the confusion matrix and the methods for leave-one-out; by default the run's first.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to; analysis/ in the run's by default."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> None:
+    """Oracle, expert confusion, confidence histograms, leave-one-out and class counts of a run (its name or folder).
+
+    Each is written as JSON and CSV and drawn as PNG and PDF.
+    """
+    from ltbench.api import get_fuser
+    from ltbench.cache import cache_dir
+    from ltbench.logits import joined, read_logits
+    from ltbench.report.run_analysis import analyze, write
+    from ltbench.runs import find_run, read_run
+
+    folder = find_run(source)
+    run = read_run(folder)
+    name = fuser or next(iter(run["fusers"]), None)
+    stages = cache_dir() / "stages"
+    content = joined([read_logits(stages / run["stages"][method] / "logits") for method in run["methods"]])
+    settings = run["config"]["settings"].get(name, {})
+    make = None if name is None else lambda: get_fuser(name, content.num_classes, **settings)
+    answer = {"run": run["name"], "fuser": name, **analyze(content, make, run["config"]["folds"])}
+    files = write(answer, out or folder / "analysis")
+    if as_json:
+        from ltbench.cli.output import print_json
+
+        print_json(answer)
+    else:
+        _print(answer)
+        click.echo(f"wrote {files[0].parent} ({len(files)} files)")
+
+
+def _print(answer: Mapping[str, Any]) -> None:
+    from ltbench.cli.output import console, table
+    from ltbench.report.run_analysis import COLUMNS
+
+    out = console()
+    heads = [column.capitalize() for column in COLUMNS]
+    for method, found in answer["experts"].items():
+        if "oracle" in found:
+            title = f"Oracle over {method}, top-1 accuracy in % (an upper bound: told the expert, fewer classes)"
+            out.print(table(["", *heads], [["oracle", *_cells(found["oracle"]["accuracy"])]], title=title))
+        if "expert_confusion" in found:
+            confusion = found["expert_confusion"]
+            rows = [
+                [fold, *(f"{value:.1f}" for value in row)]
+                for fold, row in zip(confusion["folds"], confusion["percent"], strict=True)
+            ]
+            title = f"Which expert classifies the samples of each fold, in % (by {answer['fuser']})"
+            out.print(table(["samples of", *confusion["experts"]], rows, title=title))
+        if "confidence" in found:
+            histograms = found["confidence"]
+            means = [[name, f"{mean:.3f}"] for name, mean in histograms["mean"].items()]
+            title = f"Confidence on the {histograms['samples']} samples that {means[0][0]} classifies correctly"
+            out.print(table(["expert", "mean of the maximum probability"], means, title=title))
+        for name, reason in found["skipped"].items():
+            out.print(f"no {name.replace('_', ' ')}: {reason}", markup=False)
+    if "leave_one_out" in answer:
+        found = answer["leave_one_out"]
+        rows = [["all", *_cells(found["everything"])]]
+        rows += [[f"without {name}", *_cells(accuracy)] for name, accuracy in found["without"].items()]
+        rows += [[f"{name} alone", *_cells(accuracy)] for name, accuracy in found["alone"].items()]
+        out.print(table(["methods", *heads], rows, title=f"Leave-one-out, top-1 accuracy in % (by {answer['fuser']})"))
+    counts = answer["class_counts"]["train_counts"]
+    sizes = [answer["class_counts"]["folds"].count(position) for position in range(3)]
+    out.print(
+        f"{len(counts)} classes, {max(counts)} to {min(counts)} training images; "
+        f"{' / '.join(map(str, sizes))} many / medium / few by '{answer['folds']}'"
+    )
+
+
+def _cells(accuracy: Mapping[str, float]) -> list[str]:
+    from ltbench.report.run_analysis import COLUMNS
+    from ltbench.report.table import NOTHING
+
+    return [f"{accuracy[fold]:.1f}" if fold in accuracy else NOTHING for fold in COLUMNS]

@@ -1,0 +1,123 @@
+"""``ltbench reproduce``: the paper's tables, figures and claims, measured on a dataset beside what the paper reports."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+EPILOG = """
+Examples:
+
+  ltbench reproduce table6
+
+  ltbench reproduce all --dataset glyphs-lt --seeds 0,1,2
+
+  ltbench reproduce all --results results --out results/glyphs-lt
+
+Targets: table2 to table9, figure2 to figure5, ablations, all.
+"""
+
+
+@click.command("reproduce", epilog=EPILOG)
+@click.argument("targets", nargs=-1, metavar="TARGET...")
+@click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise.")
+@click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images.")
+@click.option("--seeds", metavar="S,S,...", default="0,1,2", show_default=True, help="Run everything for each of these.")
+@click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file of settings, above the recipes.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting of every run that has it; below what tells a table's rows apart.",
+)
+@click.option(
+    "--results", type=click.Path(path_type=Path, file_okay=False), help="Also write the records below this folder."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of REPRODUCTION.md, reproduction.json, tables and figures; <cache>/reproduce/<dataset> by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    targets: tuple[str, ...],
+    dataset: str | None,
+    data_root: Path | None,
+    seeds: str,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    results: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Run what the paper's tables and figures need and print our numbers beside the reported ones.
+
+    Trained stages and records in the cache are reused: a second call, or one after an interruption, runs what is missing.
+    Even tables are of ImageNet-LT in the paper and odd ones of Places-LT; both stand beside the same measured rows.
+    """
+    from ltbench.cli.run import parse_seeds
+    from ltbench.reproduction.spec import paper
+
+    selected = paper().select(targets)
+    numbers = [seed for seed in parse_seeds(seeds) if seed is not None]
+
+    from ltbench.cache import cache_dir
+    from ltbench.engine.progress import Reporter
+    from ltbench.reproduction.collect import collect
+    from ltbench.reproduction.document import document
+    from ltbench.reproduction.jobs import Asked
+    from ltbench.reproduction.write import write
+
+    reporter = Reporter(quiet=as_json)
+    collected = collect(selected, Asked(dataset, data_root, config_file, overrides), numbers, results, reporter)
+    for note in collected.notes:
+        reporter.line(f"note: {note}")
+    made = document(selected, collected)
+    folder = out or cache_dir() / "reproduce" / collected.dataset
+    files = write(made, folder, _said(targets, seeds, config_file, overrides, collected.dataset))
+    if as_json:
+        from ltbench.cli.output import print_json
+
+        print_json(made)
+    else:
+        _print(made)
+        click.echo(f"wrote {folder} ({len(files)} files), first {files[0].name}")
+
+
+def _said(targets: tuple[str, ...], seeds: str, config_file: Path | None, overrides: tuple[str, ...], name: str) -> str:
+    """The command that gives the same numbers, without where they are written to."""
+    parts = ["ltbench", "reproduce", *targets, "--dataset", name, "--seeds", seeds]
+    parts += ["--config", str(config_file)] if config_file else []
+    return shlex.join([*parts, *(part for text in overrides for part in ("--set", text))])
+
+
+def _print(made: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    from ltbench.cli.output import console, table
+    from ltbench.reproduction.text import claims_grid, controls_grid, controls_sentences, table_grid, table_title
+
+    out = console()
+    where = made["dataset"]["name"]
+    for one in made["tables"]:
+        grid, notes = table_grid(one, made)
+        out.print(table(*grid, title=f"{table_title(one)}; measured ({where})"))
+        for line in [one["note"]] * bool(one["note"]) + [f"[{number}] {note}" for number, note in enumerate(notes, 1)]:
+            out.print(Text(line, style="dim"))
+    if made["claims"]:
+        out.print(table(*claims_grid(made), title=f"Claims of the paper on {where}"))
+    if made["controls"]:
+        out.print(table(*controls_grid(made), title="Ensembles against their controls"))
+        for sentence in controls_sentences(made):
+            out.print(Text(sentence))

@@ -1,0 +1,94 @@
+"""The optimisation that learned fusers share."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ltbench.calibration import L2Config, Objective, fit_with_l2, mean_over_chunks, stratified_folds
+from ltbench.threads import map_parts, one_torch_thread
+
+
+@given(labels=st.lists(st.integers(0, 5), min_size=1, max_size=40), folds=st.integers(2, 7))
+def test_folds_share_out_every_class(labels: list[int], folds: int) -> None:
+    parts = stratified_folds(torch.tensor(labels), folds)
+    assert sorted(torch.cat(parts).tolist()) == list(range(len(labels)))
+    assert len(parts) == min(folds, len(labels))
+    for values in (range(6), *([label] for label in range(6))):
+        sizes = [sum(labels[row] in values for row in part) for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def ridge(targets: Tensor) -> Objective:
+    """Half the mean squared distance of the parameters from each sample's targets float64[N, P], and L2 towards zero."""
+
+    def objective(parameters: Tensor, rows: Tensor, l2: float) -> tuple[float, Tensor]:
+        error = parameters - targets[rows]
+        value = 0.5 * error.square().sum(dim=1).mean() + l2 * parameters.square().sum()
+        return float(value), error.mean(dim=0) + 2 * l2 * parameters
+
+    return objective
+
+
+def targets_with_noise(deviation: float) -> Tensor:
+    noise = torch.randn(40, 200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return 1 + deviation * noise
+
+
+START, LABELS = torch.zeros(200, dtype=torch.float64), torch.arange(40) % 4
+
+
+def test_the_solution_of_a_ridge_regression() -> None:
+    targets = targets_with_noise(1.0)
+    found = fit_with_l2(ridge(targets), START, LABELS, L2Config(l2=0.3))
+    assert torch.allclose(found.parameters, targets.mean(dim=0) / 1.6, atol=1e-6)
+    assert found.held_out == {}
+
+
+@pytest.mark.parametrize(("deviation", "expected"), [(0.0, 1e-4), (2.0, 3e-2), (20.0, 1.0)])
+def test_the_noisier_the_targets_the_stronger_the_l2(deviation: float, expected: float) -> None:
+    """Shrinking by 1 / (1 + 2 l2) is best at 2 l2 = deviation^2 / n, n = 32 samples in a training fold."""
+    grid = (1e-4, 3e-2, 1.0)
+    found = fit_with_l2(ridge(targets_with_noise(deviation)), START, LABELS, L2Config(l2_grid=grid))
+    assert found.l2 == expected
+    assert found.held_out[found.l2] == min(found.held_out.values())
+
+
+def test_a_tie_takes_the_stronger() -> None:
+    found = fit_with_l2(
+        ridge(torch.zeros(40, 200, dtype=torch.float64)), START, LABELS, L2Config(l2_grid=(1e-3, 1e-1, 1e-2))
+    )
+    assert found.l2 == 1e-1
+
+
+def test_a_single_sample_takes_the_strongest() -> None:
+    found = fit_with_l2(ridge(targets_with_noise(0.0)[:1]), START, LABELS[:1], L2Config(l2_grid=(1e-3, 1e-1)))
+    assert found.l2 == 1e-1
+    assert found.held_out == {}
+
+
+def test_chunks_add_up_to_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ltbench.posterior.CHUNK_ELEMENTS", 12)
+    seen = []
+
+    def summed(rows: Tensor) -> tuple[float, Tensor]:
+        seen.append(len(rows))
+        return float(rows.sum()), rows.sum() * torch.ones(2)
+
+    value, gradient = mean_over_chunks(summed, torch.tensor([4, 8, 1, 7, 5]), width=4)
+    assert value == 5
+    assert gradient.tolist() == [5, 5]
+    assert sorted(seen) == [2, 3]
+
+
+def test_parts_are_worked_on_by_single_threads_and_keep_their_order() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with one_torch_thread():
+            found = map_parts(lambda part: (part, torch.get_num_threads()), range(7))
+        assert found == [(part, 1) for part in range(7)]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,114 @@
+"""Joint calibration against scipy's optimum of the paper's equation, written with numpy in plain probabilities."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from ltbench.fuser import MemberLogits, Outside
+from ltbench_fusers.joint_calibration import JointCalibration
+
+from .member_strategies import Case, random_case, softmax
+
+EXPERTS: list[tuple[list[int], Outside]] = [([0, 3], "reject"), ([1], "reject"), ([2, 4], "reject")]
+ENSEMBLES: dict[str, list[tuple[list[int], Outside]]] = {
+    "reject": EXPERTS,
+    "zero": [([0, 3], "zero"), ([1], "zero"), ([2, 4], "zero")],
+    "control": [([0, 1, 2, 3, 4], "none")],
+    "full beside experts": [*EXPERTS, ([0, 1, 2, 3, 4], "none")],
+}
+
+
+def equation(case: Case, parameters: np.ndarray, reject: str) -> np.ndarray:
+    """q of Sec. 3.3.5, float64[N, C]; ``parameters`` are w and b of the first member, then of the second, ..."""
+    q = np.zeros((len(case.labels), case.num_classes))
+    for member, ids in zip(case.members, case.class_ids, strict=True):
+        z = member.logits.numpy().astype(np.float64)
+        w, b, parameters = np.split(parameters, [z.shape[1], 2 * z.shape[1]])
+        p = softmax(w * z + b)
+        if member.outside == "reject" and reject == "share":
+            outside = np.setdiff1d(np.arange(case.num_classes), ids)
+            q[:, outside] += p[:, -1:] / len(outside)
+        q[:, ids] += p[:, : len(ids)]
+    return q / q.sum(axis=1, keepdims=True)
+
+
+def identity(case: Case) -> np.ndarray:
+    return np.concatenate([np.repeat([1.0, 0.0], member.logits.shape[1]) for member in case.members])
+
+
+def objective(parameters: np.ndarray, case: Case, reject: str, l2: float) -> float:
+    q = equation(case, parameters, reject)
+    cross_entropy = -np.log(q[np.arange(len(q)), case.labels.numpy()]).mean()
+    return float(cross_entropy + l2 * np.square(parameters - identity(case)).sum())
+
+
+def learned(state: dict[str, Any]) -> np.ndarray:
+    return np.concatenate([np.array(part[key]) for part in state["members"].values() for key in ("w", "b")])
+
+
+@pytest.mark.parametrize("reject", ["drop", "share"])
+@pytest.mark.parametrize("l2", [1e-1, 1e-3])
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+def test_the_optimum_is_scipys(ensemble: str, l2: float, reject: str) -> None:
+    case = random_case(5, ENSEMBLES[ensemble], samples=60, num_classes=5)
+    test = random_case(6, ENSEMBLES[ensemble], samples=20, num_classes=5)
+    fuser = JointCalibration(5, JointCalibration.Config(l2=l2, reject=reject)).fit(case.members, case.labels)
+    found = minimize(objective, identity(case), args=(case, reject, l2), method="BFGS", options={"gtol": 1e-6})
+    ours = learned(fuser.state())
+    assert objective(ours, case, reject, l2) == pytest.approx(found.fun, abs=1e-6)
+    np.testing.assert_allclose(ours, found.x, atol=2e-3)
+    q = fuser.log_posterior(test.members).exp().numpy()
+    np.testing.assert_allclose(q, equation(test, found.x, reject), atol=1e-3)
+    np.testing.assert_allclose(q, equation(test, ours, reject), atol=1e-6)
+
+
+def test_a_very_strong_l2_leaves_the_posteriors_as_they_are() -> None:
+    case = random_case(1, EXPERTS, samples=30, num_classes=5)
+    fuser = JointCalibration(5, JointCalibration.Config(l2=1e6)).fit(case.members, case.labels)
+    expected = equation(case, identity(case), "drop")
+    np.testing.assert_allclose(fuser.log_posterior(case.members).exp(), expected, atol=1e-5)
+
+
+def test_a_misaligned_expert_is_put_right() -> None:
+    """An expert whose logits were shifted against its reject logit: voting cannot know, calibration learns it."""
+    case = random_case(2, EXPERTS, samples=400, num_classes=5)
+    first, *others = case.members
+    shifted = MemberLogits(
+        first.name, first.method, first.classes, "reject", first.logits + torch.tensor([0.0, 0.0, 8.0])
+    )
+    members = [shifted, *others]
+    labels = case.labels
+    before = torch.from_numpy(equation(Case(members, 5, labels), identity(case), "drop"))
+    after = JointCalibration(5).fit(members, labels).log_posterior(members)
+    accuracy = [float((q.argmax(dim=1) == labels).double().mean()) for q in (before, after)]
+    assert accuracy[1] > accuracy[0] + 0.1
+
+
+def test_the_l2_strength_is_the_best_on_held_out_folds() -> None:
+    case = random_case(3, EXPERTS, samples=100, num_classes=5)
+    fuser = JointCalibration(5, JointCalibration.Config(l2_grid=(1e-1, 1e-2, 1e-3))).fit(case.members, case.labels)
+    state = fuser.state()
+    assert state["l2_held_out"][f"{state['l2']:g}"] == min(state["l2_held_out"].values())
+    given = JointCalibration(5, JointCalibration.Config(l2=state["l2"])).fit(case.members, case.labels)
+    assert given.state()["members"] == state["members"]
+    for l2, held_out in state["l2_held_out"].items():
+        losses = []
+        for fold in range(5):
+            inside = torch.tensor([row for row in range(100) if (row // 5) % 5 != fold])
+            outside = torch.tensor([row for row in range(100) if (row // 5) % 5 == fold])
+            one = JointCalibration(5, JointCalibration.Config(l2=float(l2)))
+            one.fit([member.take(inside) for member in case.members], case.labels[inside])
+            log_q = one.log_posterior([member.take(outside) for member in case.members])
+            losses.append(-log_q.gather(1, case.labels[outside][:, None]).double().mean().item())
+        assert held_out == pytest.approx(np.mean(losses), abs=2e-3)
+
+
+def test_thousands_of_scales_are_summarised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ltbench_fusers.joint_calibration.LISTED", 3)
+    case = random_case(4, EXPERTS, samples=20, num_classes=5)
+    state = JointCalibration(5, JointCalibration.Config(l2=1e-2)).fit(case.members, case.labels).state()
+    assert state["l2"] == 1e-2
+    assert set(state["members"]["experts/0"]["w"]) == {"mean", "min", "max"}
