@@ -26,7 +26,9 @@ Examples:
     help="Fuses the experts for the confusion matrix and the methods for leave-one-out; by default the run's first.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to; analysis/ in the run's by default."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write to; analysis/ in the run's by default.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> None:
@@ -37,12 +39,15 @@ def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> 
     from ltbench.api import get_fuser
     from ltbench.cache import cache_dir
     from ltbench.logits import joined, read_logits
+    from ltbench.manager import plugins
     from ltbench.report.run_analysis import analyze, write
     from ltbench.runs import find_run, read_run
 
     folder = find_run(source)
     run = read_run(folder)
     name = fuser or next(iter(run["fusers"]), None)
+    if name is not None:
+        plugins().fusers.get(name)  # a misspelt name is an error even where there is nothing to fuse
     stages = cache_dir() / "stages"
     content = joined([read_logits(stages / run["stages"][method] / "logits") for method in run["methods"]])
     settings = run["config"]["settings"].get(name, {})
@@ -59,15 +64,22 @@ def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> 
 
 
 def _print(answer: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
     from ltbench.cli.output import console, table
     from ltbench.report.run_analysis import COLUMNS
 
     out = console()
+
+    def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
+        out.print(Text(title, style="bold"))  # the title of a narrow rich table would be broken into several lines
+        out.print(table(columns, rows))
+
     heads = [column.capitalize() for column in COLUMNS]
     for method, found in answer["experts"].items():
         if "oracle" in found:
             title = f"Oracle over {method}, top-1 accuracy in % (an upper bound: told the expert, fewer classes)"
-            out.print(table(["", *heads], [["oracle", *_cells(found["oracle"]["accuracy"])]], title=title))
+            show(title, ["", *heads], [["oracle", *_cells(found["oracle"]["accuracy"])]])
         if "expert_confusion" in found:
             confusion = found["expert_confusion"]
             rows = [
@@ -75,12 +87,12 @@ def _print(answer: Mapping[str, Any]) -> None:
                 for fold, row in zip(confusion["folds"], confusion["percent"], strict=True)
             ]
             title = f"Which expert classifies the samples of each fold, in % (by {answer['fuser']})"
-            out.print(table(["samples of", *confusion["experts"]], rows, title=title))
+            show(title, ["samples of", *confusion["experts"]], rows)
         if "confidence" in found:
             histograms = found["confidence"]
             means = [[name, f"{mean:.3f}"] for name, mean in histograms["mean"].items()]
             title = f"Confidence on the {histograms['samples']} samples that {means[0][0]} classifies correctly"
-            out.print(table(["expert", "mean of the maximum probability"], means, title=title))
+            show(title, ["expert", "mean of the maximum probability"], means)
         for name, reason in found["skipped"].items():
             out.print(f"no {name.replace('_', ' ')}: {reason}", markup=False)
     if "leave_one_out" in answer:
@@ -88,7 +100,7 @@ def _print(answer: Mapping[str, Any]) -> None:
         rows = [["all", *_cells(found["everything"])]]
         rows += [[f"without {name}", *_cells(accuracy)] for name, accuracy in found["without"].items()]
         rows += [[f"{name} alone", *_cells(accuracy)] for name, accuracy in found["alone"].items()]
-        out.print(table(["methods", *heads], rows, title=f"Leave-one-out, top-1 accuracy in % (by {answer['fuser']})"))
+        show(f"Leave-one-out, top-1 accuracy in % (by {answer['fuser']})", ["methods", *heads], rows)
     counts = answer["class_counts"]["train_counts"]
     sizes = [answer["class_counts"]["folds"].count(position) for position in range(3)]
     out.print(

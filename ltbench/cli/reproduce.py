@@ -26,7 +26,9 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
 @click.argument("targets", nargs=-1, metavar="TARGET...")
 @click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images.")
-@click.option("--seeds", metavar="S,S,...", default="0,1,2", show_default=True, help="Run everything for each of these.")
+@click.option(
+    "--seeds", metavar="S,S,...", default="0,1,2", show_default=True, help="Run everything for each of these."
+)
 @click.option(
     "-c",
     "--config",

@@ -52,9 +52,7 @@ def analyze(content: LogitsFolder, make_fuser: Callable[[], Fuser] | None, rule:
     return answer
 
 
-def _experts(
-    content: LogitsFolder, method: str, make_fuser: Callable[[], Fuser] | None, rule: str
-) -> dict[str, Any]:
+def _experts(content: LogitsFolder, method: str, make_fuser: Callable[[], Fuser] | None, rule: str) -> dict[str, Any]:
     """The analyses of one method's experts; one that is not possible says why in ``skipped``."""
     test, labels, counts = experts_by_method(content.test.members)[method], content.test.labels, content.train_counts
 

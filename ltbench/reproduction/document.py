@@ -8,7 +8,8 @@ from ltbench.data.folds import fold_rule
 from ltbench.reproduction.claims import Claim, Controlled, check_claim, check_controls, pairs_of
 from ltbench.reproduction.collect import Collected
 from ltbench.reproduction.outcomes import COLUMNS, Differences, mean_accuracy
-from ltbench.reproduction.spec import Entry, FigureSpec, Paper, TableSpec, datasets_of, reported, reported_tables
+from ltbench.reproduction.reported import datasets_of, reported, reported_tables
+from ltbench.reproduction.spec import Entry, FigureSpec, Panel, Paper, TableSpec
 
 FORMAT = 1
 
@@ -20,25 +21,27 @@ def document(paper: Paper, collected: Collected) -> dict[str, Any]:
     differences = Differences(collected.outcomes, collected.data, pairs)
     rows, data = collected.outcomes, collected.data
     rule = fold_rule(data.rule)
-    made: dict[str, Any] = _rounded({
-        "format": FORMAT,
-        "paper": {"source": reported_tables()["source"], "metric": reported_tables()["metric"]},
-        "dataset": {
-            "name": collected.dataset,
-            "fingerprint": collected.fingerprint,
-            "backbone": collected.backbone,
-            "folds": {"rule": rule.name, "text": rule.text},
-            "classes": {fold: len(ids) for fold, ids in rule.members(data.train_counts).items()},
-            "test": len(data.labels),
-        },
-        "seeds": collected.seeds,
-        "rows": {name: _row(paper, name, collected) for name in paper.rows},
-        "claims": [_claim(check_claim(one, rows, data, differences)) for one in paper.claims],
-        "controls": [_controlled(check_controls(one, rows, data, differences)) for one in paper.controls],
-        "tables": [_table(table, paper, differences) for table in paper.tables],
-        "figures": [_figure(figure, paper, collected) for figure in paper.figures],
-        "notes": collected.notes,
-    })
+    made: dict[str, Any] = _rounded(
+        {
+            "format": FORMAT,
+            "paper": {"source": reported_tables()["source"], "metric": reported_tables()["metric"]},
+            "dataset": {
+                "name": collected.dataset,
+                "fingerprint": collected.fingerprint,
+                "backbone": collected.backbone,
+                "folds": {"rule": rule.name, "text": rule.text},
+                "classes": {fold: len(ids) for fold, ids in rule.members(data.train_counts).items()},
+                "test": len(data.labels),
+            },
+            "seeds": collected.seeds,
+            "rows": {name: _row(paper, name, collected) for name in paper.rows},
+            "claims": [_claim(check_claim(one, rows, data, differences)) for one in paper.claims],
+            "controls": [_controlled(check_controls(one, rows, data, differences)) for one in paper.controls],
+            "tables": [_table(table, paper, differences) for table in paper.tables],
+            "figures": [_figure(figure, paper, collected) for figure in paper.figures],
+            "notes": collected.notes,
+        }
+    )
     return made
 
 
@@ -130,7 +133,7 @@ def _figure(figure: FigureSpec, paper: Paper, collected: Collected) -> dict[str,
     return {**said, "row": paper.rows[figure.row].label, "seeds": looks}
 
 
-def _panel(panel: Any, collected: Collected) -> dict[str, Any]:
+def _panel(panel: Panel, collected: Collected) -> dict[str, Any]:
     measured = {
         label: mean_accuracy(collected.outcomes[row], collected.data)
         for label, row in zip(panel.labels, panel.rows, strict=True)

@@ -48,8 +48,13 @@ def page(document: Mapping[str, Any], command: str) -> str:
 
 def _table_parts(table: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     grid, notes = table_grid(table, document)
+    about = f"Many to n: measured ({document['dataset']['name']})."
+    if table["reported"]:
+        about += " Reported: Many / Medium / Few / All."
+    if table["note"]:
+        about += f" {table['note']}"
     numbered = [f"[{number}] The paper: {note}." for number, note in enumerate(notes, 1)]
-    return [f"## {table_title(table)}", *([table["note"]] if table["note"] else []), markdown_table(*grid), *numbered]
+    return [f"## {table_title(table)}", about, markdown_table(*grid), *numbered]
 
 
 def _figure_parts(figure: Mapping[str, Any]) -> list[str]:

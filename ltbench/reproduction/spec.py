@@ -1,12 +1,10 @@
-"""What the paper shows, read from ``paper.toml`` and ``paper_tables.json``. Imports neither torch nor matplotlib."""
+"""What the paper shows, read from ``paper.toml``. Imports neither torch nor matplotlib."""
 
-import json
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -129,7 +127,7 @@ class Paper(_Part):
 
     @model_validator(mode="after")
     def _rows_defined(self) -> "Paper":
-        named = [row for part in (*self.tables, *self.figures) for row in part.rows]
+        named = [row for part in self.parts for row in part.rows]
         named += [row for claim in self.claims for row in (*claim.rows, *claim.others)]
         named += [row for one in self.controls for row in (one.ensemble, *one.controls)]
         if unknown := [row for row in named if row not in self.rows]:
@@ -137,9 +135,14 @@ class Paper(_Part):
         return self
 
     @property
+    def parts(self) -> list[TableSpec | FigureSpec]:
+        """Tables, then figures."""
+        return [*self.tables, *self.figures]
+
+    @property
     def targets(self) -> list[str]:
         """What a user may ask for, without ``all``."""
-        return [name for part in (*self.tables, *self.figures) for name in part.names]
+        return [name for part in self.parts for name in part.names]
 
     def select(self, targets: Iterable[str]) -> "Paper":
         """The tables and figures asked for, the rows they need, and the claims and controls about no other rows.
@@ -158,65 +161,24 @@ class Paper(_Part):
             wanted = self.targets
         tables = tuple(table for table in self.tables if set(table.names) & set(wanted))
         figures = tuple(figure for figure in self.figures if figure.name in wanted)
-        needed = {row for part in (*tables, *figures) for row in part.rows}
+        parts: list[TableSpec | FigureSpec] = [*tables, *figures]
+        needed = {row for part in parts for row in part.rows}
         return Paper(
             rows={name: row for name, row in self.rows.items() if name in needed},
             tables=tables,
             figures=figures,
             claims=tuple(claim for claim in self.claims if {*claim.rows, *claim.others} <= needed),
             controls=tuple(
-                _only(one, needed) for one in self.controls if one.ensemble in needed & self._beside(needed)
+                ControlsSpec(ensemble=one.ensemble, controls=kept)
+                for one in self.controls
+                if one.ensemble in needed and (kept := tuple(row for row in one.controls if row in needed))
             ),
         )
-
-    def _beside(self, needed: set[str]) -> set[str]:
-        """Ensembles of which a control is needed, too."""
-        return {one.ensemble for one in self.controls if needed & set(one.controls)}
-
-
-def _only(one: ControlsSpec, needed: set[str]) -> ControlsSpec:
-    return ControlsSpec(ensemble=one.ensemble, controls=tuple(row for row in one.controls if row in needed))
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A row as the paper reports it.
-
-    Attributes:
-        accuracy: fold -> percent; what is not legible is left out.
-        mark: what is odd about it; empty where nothing is.
-    """
-
-    dataset: str
-    accuracy: dict[str, float]
-    mark: str
 
 
 @cache
 def paper() -> Paper:
     """The paper of ``paper.toml``."""
-    return Paper.model_validate(tomllib.loads(_text("paper.toml")))
-
-
-@cache
-def reported_tables() -> dict[str, Any]:
-    """``paper_tables.json``: Tables 1 to 9 with their source."""
-    content: dict[str, Any] = json.loads(_text("paper_tables.json"))
-    return content
-
-
-def reported(table: str, method: str) -> Reported:
-    """The row ``method`` of ``table``."""
-    content = reported_tables()[table]
-    row = next(row for row in content["rows"] if row["method"] == method)
-    accuracy = {fold: row[fold] for fold in ("many", "medium", "few", "all") if row[fold] is not None}
-    return Reported(content["dataset"], accuracy, row.get("mark", ""))
-
-
-def datasets_of(tables: Sequence[str]) -> list[str]:
-    """The datasets that these tables of the paper are of."""
-    return [reported_tables()[name]["dataset"] for name in tables]
-
-
-def _text(name: str) -> str:
-    return (files("ltbench.reproduction") / name).read_text(encoding="utf-8")
+    return Paper.model_validate(
+        tomllib.loads((files("ltbench.reproduction") / "paper.toml").read_text(encoding="utf-8"))
+    )

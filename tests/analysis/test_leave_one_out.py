@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from ltbench_fusers.soft_voting import SoftVoting
 from torch import Tensor
 
 from ltbench.analysis.leave_one_out import leave_one_out
 from ltbench.errors import DataError
 from ltbench.fuser import Fuser, MemberLogits
-from ltbench_fusers.soft_voting import SoftVoting
 
 TRAIN_COUNTS = [200, 50, 5]
 LABELS = torch.tensor([0, 1, 2])

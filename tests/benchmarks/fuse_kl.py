@@ -8,9 +8,9 @@ import resource
 import time
 
 import torch
+from ltbench_fusers.kl_divergence import KLDivergence
 
 from ltbench.fuser import MemberLogits
-from ltbench_fusers.kl_divergence import KLDivergence
 
 
 def main() -> None:
@@ -31,14 +31,13 @@ def main() -> None:
     if options.full:
         logits = 3 * torch.randn(options.samples, options.classes)
         members.append(MemberLogits("baseline", "baseline", torch.arange(options.classes), "none", logits))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    given = sum(member.logits.numel() for member in members) * 4 / 2**20
     started = time.perf_counter()
     log_q = KLDivergence(options.classes).log_posterior(members)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    answer = log_q.numel() * log_q.element_size() / 2**20
     print(f"{options.samples} x {options.classes}, {len(members)} members, {options.threads} threads: {seconds:.2f} s")
-    print(f"peak RSS {peak:.0f} MiB: {before:.0f} MiB before fusing, of which the answer adds {answer:.0f} MiB")
+    print(f"peak RSS {peak:.0f} MiB, of which logits {given:.0f} MiB and posterior {log_q.numel() * 4 / 2**20:.0f} MiB")
 
 
 if __name__ == "__main__":

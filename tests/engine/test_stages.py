@@ -12,6 +12,8 @@ import pytest
 from tiny import BASELINE, DATA, TINY, TINY_EXPERTS, Outcome, settings
 
 from ltbench.engine import stages
+from ltbench.engine.stages import Stage
+from ltbench.errors import DataError
 
 COUNTING = """
 import os
@@ -148,6 +150,15 @@ def test_a_failed_stage_is_trained_again(ltb, plugin_file, own_cache: Path, monk
     done = ltb("--plugin", path, "run", "--method", "mine", *TINY_MINE)
     assert done.code == 0
     assert "trained mine" in done.err
+
+
+def test_an_error_of_a_training_is_not_taken_for_one_of_the_lock(tmp_path: Path) -> None:
+    stage = Stage("mine", "key", {}, tmp_path / "stages" / "mine-key")
+    with pytest.raises(PermissionError, match="of the data"), stages.lock(stage):
+        raise PermissionError("of the data")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"), stages.lock(Stage("mine", "key", {}, tmp_path / "file" / "mine")):
+        pass
 
 
 def test_a_damaged_stage_says_what_to_delete(ltb, own_cache: Path) -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from ltbench_fusers.expert_selection import ExpertSelection
+from ltbench_fusers.stacking import Stacking
 from scipy.optimize import minimize
 
 from ltbench.errors import DataError
 from ltbench.fuser import Outside
-from ltbench_fusers.expert_selection import ExpertSelection
-from ltbench_fusers.stacking import Stacking
 
 from .member_strategies import Case, random_case, softmax
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ltbench_fusers.joint_calibration import JointCalibration
 from scipy.optimize import minimize
 
 from ltbench.fuser import MemberLogits, Outside
-from ltbench_fusers.joint_calibration import JointCalibration
 
 from .member_strategies import Case, random_case, softmax
 

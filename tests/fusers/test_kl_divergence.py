@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from ltbench_fusers.kl_divergence import KLDivergence
 from scipy.optimize import minimize
 
 from ltbench.fuser import MemberLogits, Outside
-from ltbench_fusers.kl_divergence import KLDivergence
 
 from .member_strategies import Case, disjoint_cases, overlapping_cases, random_case, softmax
 

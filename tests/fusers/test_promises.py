@@ -6,9 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-
-from ltbench.fuser import Fuser, MemberLogits
 from ltbench_fusers import ltbench_fusers
 from ltbench_fusers.expert_selection import ExpertSelection
 from ltbench_fusers.joint_calibration import JointCalibration
@@ -16,6 +13,9 @@ from ltbench_fusers.kl_divergence import KLDivergence
 from ltbench_fusers.soft_voting import SoftVoting
 from ltbench_fusers.stacking import Stacking
 from ltbench_fusers.temperature import Temperature
+from torch import Tensor
+
+from ltbench.fuser import Fuser, MemberLogits
 
 from .member_strategies import EXTREME, MODERATE, Case, any_cases, disjoint_cases, full_cases, random_case, renumbered
 
@@ -27,7 +27,7 @@ LEARNED: list[tuple[type[Fuser], dict[str, object]]] = [
     (ExpertSelection, {"l2": 1e-2}),
     (Temperature, {}),
 ]
-ALL = [*((fuser, {}) for fuser in EXACT), *LEARNED]
+ALL: list[tuple[type[Fuser], dict[str, object]]] = [*((fuser, {}) for fuser in EXACT), *LEARNED]
 
 
 def fuse(fuser: type[Fuser], case: Case, **config: object) -> Tensor:
@@ -83,14 +83,16 @@ def test_neither_the_order_of_members_nor_the_numbering_of_classes_matters(
 
 
 @pytest.mark.parametrize(("fuser", "config"), LEARNED)
-@given(case=disjoint_cases(MODERATE), data=st.data())
-@settings(max_examples=10, deadline=None)
-def test_nor_to_what_is_learned(fuser: type[Fuser], config: dict[str, object], case: Case, data: st.DataObject) -> None:
+@given(seed=st.integers(0, 1000), order=st.permutations(range(3)), new_number=st.permutations(range(5)))
+@settings(max_examples=5, deadline=None)
+def test_nor_do_they_to_what_is_learned(
+    fuser: type[Fuser], config: dict[str, object], seed: int, order: list[int], new_number: list[int]
+) -> None:
+    case = random_case(seed, [([0, 3], "reject"), ([1, 4], "reject"), ([2], "reject")], samples=40, num_classes=5)
     q = fuse(fuser, case, **config).exp()
-    reordered = Case(data.draw(st.permutations(case.members)), case.num_classes, case.labels)
-    assert torch.allclose(fuse(fuser, reordered, **config).exp(), q, atol=1e-3)
-    new_number = data.draw(st.permutations(range(case.num_classes)))
-    assert torch.allclose(fuse(fuser, renumbered(case, new_number), **config).exp()[:, new_number], q, atol=1e-3)
+    reordered = Case([case.members[position] for position in order], 5, case.labels)
+    assert torch.allclose(fuse(fuser, reordered, **config).exp(), q, atol=1e-4)
+    assert torch.allclose(fuse(fuser, renumbered(case, new_number), **config).exp()[:, new_number], q, atol=1e-4)
 
 
 @pytest.mark.parametrize("fuser", EXACT)
@@ -111,7 +113,7 @@ def test_the_size_of_chunks_changes_nothing(
     assert torch.allclose(fuse(fuser, case, **config).exp(), whole.exp(), atol=1e-4)
 
 
-@pytest.mark.parametrize("fuser", sorted({fuser for fuser, _ in ALL}, key=lambda fuser: fuser.__name__))
+@pytest.mark.parametrize("fuser", list(dict.fromkeys(fuser for fuser, _ in ALL)))
 def test_the_state_can_be_written_to_a_record(fuser: type[Fuser]) -> None:
     case = random_case(0, [([0, 1], "reject"), ([2, 3], "reject")], samples=20, num_classes=4)
     state = fuser(4).fit(case.members, case.labels).state()

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from ltbench_fusers.soft_voting import SoftVoting
 
 from ltbench.fuser import MemberLogits, Outside
-from ltbench_fusers.soft_voting import SoftVoting
 
 from .member_strategies import MODERATE, Case, any_cases
 
 
 def member(name: str, classes: list[int], outside: Outside, *probabilities: float) -> MemberLogits:
-    return MemberLogits(name, name.split("/")[0], torch.tensor(classes), outside, torch.tensor([probabilities]).log())
+    return MemberLogits(
+        name, name.split("/", maxsplit=1)[0], torch.tensor(classes), outside, torch.tensor([probabilities]).log()
+    )
 
 
 def vote(num_classes: int, *members: MemberLogits) -> list[float]:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from ltbench_fusers.soft_voting import SoftVoting
+from ltbench_fusers.temperature import Temperature
 from scipy.optimize import minimize
 
 from ltbench.fuser import MemberLogits, Outside
-from ltbench_fusers.soft_voting import SoftVoting
-from ltbench_fusers.temperature import Temperature
 
 from .member_strategies import Case, random_case, softmax
 

@@ -88,6 +88,15 @@ def test_without_epochs_a_checkpoint_is_used_as_it_is(ltb, trained: Path, tmp_pa
         assert torch.equal(again.val.members[0].logits, expected.val.members[0].logits)
 
 
+def test_the_same_weights_in_another_model_are_not_answered_from_the_cache(ltb, trained: Path) -> None:
+    """Pooling has no weights: all files are the same, but not the features."""
+    file = f"baseline.checkpoint={trained / 'weights.safetensors'}"
+    other = settings(backbone={"kwargs": {"max_pool": True}})
+    pooled = read_logits(stage_of(run(ltb, *DATA, *AS_IT_IS, "--set", file, *other)) / "logits")
+    expected = read_logits(trained / "logits")
+    assert not torch.equal(pooled.test.members[0].logits, expected.test.members[0].logits)
+
+
 def test_a_projection_is_part_of_a_checkpoint(ltb, trained: Path) -> None:
     wide = settings(backbone={"projection": 24})
     first = stage_of(run(ltb, *TINY, *wide))
