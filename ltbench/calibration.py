@@ -36,7 +36,7 @@ class L2Config(FuserConfig):
         "auto", description="L2 strength; auto: the best of l2_grid by cross-validation inside the validation split"
     )
     l2_grid: tuple[Strength, ...] = Field(
-        (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5), min_length=1, description="l2 = auto: strengths to choose from"
+        (1e-2, 1e-3, 3e-4, 1e-4, 3e-5), min_length=1, description="l2 = auto: strengths to choose from"
     )
     folds: int = Field(5, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
     max_iterations: int = Field(500, ge=1, description="L-BFGS iterations of the fit that is kept, at most")

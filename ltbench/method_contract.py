@@ -118,13 +118,17 @@ def _check_members(members: Sequence[Member], name: str, num_classes: int) -> No
         classes = member.classes
         is_ids = isinstance(classes, Tensor) and classes.dtype == torch.int64 and classes.ndim == 1 and len(classes) > 0
         assert is_ids, f"{where}: classes must be int64[K]"
-        ascending = bool((classes.diff() > 0).all()) and 0 <= int(classes[0]) and int(classes[-1]) < num_classes
+        ascending = bool((classes.diff() > 0).all()) and int(classes[0]) >= 0 and int(classes[-1]) < num_classes
         assert ascending, f"{where}: classes must be ascending ids from 0 to {num_classes - 1}, got {classes.tolist()}"
         allowed = ("none",) if len(classes) == num_classes else ("reject", "zero")
         covered = f"a member over {len(classes)} of {num_classes} classes"
-        assert member.outside in allowed, f"{where}: {covered} says outside = {' or '.join(allowed)}, not {member.outside!r}"
+        assert member.outside in allowed, (
+            f"{where}: {covered} says outside = {' or '.join(allowed)}, not {member.outside!r}"
+        )
         logits = _logits(member, torch.zeros(2, *Patterns.image_shape))
-        assert logits.shape == (2, member.width), f"{where}: logits have shape {tuple(logits.shape)}, not (2, {member.width})"
+        assert logits.shape == (2, member.width), (
+            f"{where}: logits have shape {tuple(logits.shape)}, not (2, {member.width})"
+        )
 
 
 def _build(method: Method, context: StageContext) -> tuple[list[Member], dict[str, Tensor]]:

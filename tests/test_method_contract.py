@@ -9,13 +9,13 @@ import pytest
 import torch
 from ltbench_methods.baseline import Baseline
 from ltbench_methods.experts import Experts
+from tiny import settings
 from torch import Tensor, nn
 
 from ltbench.errors import LtbenchError
 from ltbench.method import Member, MethodConfig, MethodContext
 from ltbench.optim import OptimConfig
 from ltbench.testing import check_method
-from tiny import settings
 
 
 @pytest.mark.parametrize("name", ["baseline", "experts", "uniform"])

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-PIPED_WIDTH = 160
-"""Columns where standard output is no terminal, so that rows stay on one line for grep."""
 
 STATUS_STYLE = {"ok": "green", "conflict": "yellow", "disabled": "dim", "incompatible": "red", "broken": "bold red"}
 
@@ -24,10 +19,10 @@ def print_json(value: Any) -> None:
 
 
 def console() -> Console:
-    from rich.console import Console
+    """See :func:`ltbench.report.console.console`; rich is imported only now."""
+    from ltbench.report.console import console as make
 
-    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=PIPED_WIDTH if piped else None, highlight=False)
+    return make()
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:

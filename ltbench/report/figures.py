@@ -80,10 +80,15 @@ def bars_figure(panels: Sequence[Mapping[str, Any]]) -> Figure:
     shown = [panel for panel in panels if panel["labels"]]
     with matplotlib.rc_context(_STYLE):
         figure, all_axes = _figure(_PAGE, 2.4, widths=[len(panel["labels"]) for panel in shown])
-        top = max(value for panel in shown for values in panel["folds"].values() for value in values["mean"])
+        top = max(
+            mean + (std or 0)
+            for panel in shown
+            for values in panel["folds"].values()
+            for mean, std in zip(values["mean"], values["std"], strict=True)
+        )
         for axes, panel in zip(all_axes, shown, strict=True):
             _grouped_bars(axes, panel)
-            axes.set_ylim(0, min(100, top * 1.15))
+            axes.set_ylim(0, min(100, top * 1.1))
             axes.set_title(panel["title"], loc="left")
         all_axes[0].set_ylabel("top-1 accuracy (%)")
         handles, names = all_axes[0].get_legend_handles_labels()

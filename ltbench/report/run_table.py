@@ -4,11 +4,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run
+from ltbench.report.console import console
 from ltbench.results.record import Record
 
 COLUMNS = (*FOLDS, "all")
@@ -16,17 +16,17 @@ COLUMNS = (*FOLDS, "all")
 
 def print_plan(run: Run, sources: Mapping[str, str]) -> None:
     """Stages with their state, then what is evaluated, then every setting that is not a default, with where it came from."""
-    console = Console()
+    out = console()
     stages = Table(title=f"Plan of {run.name}", title_justify="left")
     for column in ("stage", "state", "key", "starts from"):
         stages.add_column(column)
     for stage in run.stages:
         state = "[green]cached[/]" if stage.done else "[yellow]will be trained[/]"
         stages.add_row(stage.method, state, stage.key[:12], ", ".join(stage.inputs["requires"]) or "-")
-    console.print(stages)
+    out.print(stages)
     for evaluation in run.evaluations:
         note = f"  ({_note(evaluation)})" if _note(evaluation) else ""
-        console.print(f"  evaluate [bold]{evaluation.label}[/]{note}", highlight=False)
+        out.print(f"  evaluate [bold]{evaluation.label}[/]{note}", highlight=False)
     settings = Table(title="Settings that are not defaults", title_justify="left")
     for column in ("key", "value", "from"):
         settings.add_column(column)
@@ -34,7 +34,7 @@ def print_plan(run: Run, sources: Mapping[str, str]) -> None:
     for key, source in sorted(sources.items()):
         if source != "default":
             settings.add_row(key, _value_at(values, key), source)
-    console.print(settings)
+    out.print(settings)
 
 
 def _value_at(values: Mapping[str, object], key: str) -> str:
@@ -46,7 +46,7 @@ def _value_at(values: Mapping[str, object], key: str) -> str:
 
 def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run, results: Path | None) -> None:
     """One row an evaluation, Many / Medium / Few / All in percent; mean and deviation where there are several seeds."""
-    console = Console()
+    out = console()
     rule = fold_rule(plan.config.folds)
     seeds = ", ".join(str(records[0][1].seed) for records in runs)
     table = Table(
@@ -69,8 +69,8 @@ def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run
             style=style,
         )
     _add_oracle(table, runs, rule.name)
-    console.print(table)
-    console.print(
+    out.print(table)
+    out.print(
         f"records: {plan.folder / 'records'}" if results is None else f"records: {results / plan.config.dataset.name}",
         highlight=False,
         soft_wrap=True,
@@ -121,4 +121,4 @@ def print_fused(folder: Path, folds: str, accuracies: Mapping[str, Mapping[str, 
         table.add_column(column.capitalize(), justify="right")
     for name, accuracy in accuracies.items():
         table.add_row(name, *(_cell([accuracy.get(column)]) for column in COLUMNS))
-    Console().print(table)
+    console().print(table)

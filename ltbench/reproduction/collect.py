@@ -55,22 +55,20 @@ def collect(paper: Paper, asked: Asked, seeds: Sequence[int], results: Path | No
     collected: Collected | None = None
     records: dict[str, list[Record]] = {}
     oracles: dict[str, dict[int, np.ndarray]] = {}
-    total, number = len(todo) * len(seeds), 0
-    for seed in seeds:
-        for job in todo:
-            number += 1
-            reporter.line(f"run {number} of {total}: seed {seed}, {job.label}")
-            engine, found = _run(job, seed, results, reporter)
-            collected = collected or _about(engine, seeds)
-            collected.notes = list(dict.fromkeys([*collected.notes, *engine.resolved.notes]))
-            for name, record in found.items():
-                records.setdefault(name, []).append(record)
-            for name, row in job.rows.items():
-                if row.analysis == "oracle":
-                    oracles.setdefault(name, {})[seed] = _oracle_correct(engine.logits_of(row.methods))
-            for figure in paper.figures:
-                if figure.row in job.rows:
-                    collected.looks.setdefault(figure.name, {})[seed] = _look(figure, job.rows[figure.row], engine)
+    runs = [(seed, job) for seed in seeds for job in todo if job.runs_for(seeds, seed)]
+    for number, (seed, job) in enumerate(runs, 1):
+        reporter.line(f"run {number} of {len(runs)}: seed {seed}, {job.label}")
+        engine, found = _run(job, seed, results, reporter)
+        collected = collected or _about(engine, seeds)
+        collected.notes = list(dict.fromkeys([*collected.notes, *engine.resolved.notes]))
+        for name, record in found.items():
+            records.setdefault(name, []).append(record)
+        for name, row in job.rows.items():
+            if row.analysis == "oracle":
+                oracles.setdefault(name, {})[seed] = _oracle_correct(engine.logits_of(row.methods))
+        for figure in paper.figures:
+            if figure.row in job.rows:
+                collected.looks.setdefault(figure.name, {})[seed] = _look(figure, job.rows[figure.row], engine)
     if collected is None:
         collected = _about(Engine(any_job(asked).resolve(seeds[0]), reporter), seeds)
     collected.outcomes = {name: of_records(found) for name, found in records.items()}
@@ -111,7 +109,10 @@ def _look(figure: FigureSpec, row: RowSpec, engine: Engine) -> dict[str, Any] | 
     content = engine.logits_of(row.methods)
     counts, labels = content.train_counts, content.test.labels
     try:
-        (experts,) = experts_by_method(content.test.members).values()
+        by_method = experts_by_method(content.test.members)
+        if len(by_method) != 1:
+            raise DataError(f"the experts of one method are needed, not of {len(by_method)}.")
+        (experts,) = by_method.values()
         if figure.kind == "confidence":
             return confidence_histograms(*head_and_tail(experts, counts), labels).to_dict()
         fuser = make_fuser(row.fuser, content.num_classes, engine.resolved.fuser_configs.get(row.fuser))

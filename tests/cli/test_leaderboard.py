@@ -19,6 +19,7 @@ from ltbench.results.store import save
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.delenv("LTBENCH_RESULTS", raising=False)
     monkeypatch.chdir(tmp_path)
     for made in (baseline(), record(accuracy=0.6), baseline(data="other-lt")):

@@ -73,6 +73,19 @@ def test_it_continues_after_being_killed(ltb, own_cache: Path, tmp_path: Path) -
     assert done.err.count("trained ") == 1
 
 
+def test_a_row_may_ask_for_fewer_seeds(ltb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = spec.paper().select(["table4"]).model_dump()
+    values["rows"]["experts_oracle"]["seeds"] = 1
+    monkeypatch.setattr(spec, "paper", lambda: spec.Paper.model_validate(values))
+    answer = reproduce(ltb, "table4", *TINY_EXPERTS, "--seeds", "1,0", "--out", tmp_path)
+    assert {name: list(row["seeds"]) for name, row in answer["rows"].items()} == {
+        "baseline": ["0", "1"],
+        "experts_oracle": ["1"],
+        "baseline_joint": ["0", "1"],
+    }
+    assert {claim["id"]: claim["seeds"] for claim in answer["claims"]} == {"a": [1], "b": [1]}
+
+
 def test_figure2_needs_no_training(ltb, own_cache: Path, tmp_path: Path) -> None:
     answer = reproduce(ltb, "figure2", *TINY, "--out", tmp_path)
     assert answer["dataset"]["classes"] == {"many": 1, "medium": 4, "few": 4}

@@ -157,7 +157,10 @@ def test_an_error_of_a_training_is_not_taken_for_one_of_the_lock(tmp_path: Path)
     with pytest.raises(PermissionError, match="of the data"), stages.lock(stage):
         raise PermissionError("of the data")
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be written"), stages.lock(Stage("mine", "key", {}, tmp_path / "file" / "mine")):
+    with (
+        pytest.raises(DataError, match="cannot be written"),
+        stages.lock(Stage("mine", "key", {}, tmp_path / "file" / "mine")),
+    ):
         pass
 
 

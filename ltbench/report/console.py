@@ -1,0 +1,15 @@
+"""The console that tables are printed on."""
+
+import os
+import sys
+
+from rich.console import Console
+
+PIPED_WIDTH = 160
+"""Columns where standard output is no terminal, so that rows stay on one line for grep."""
+
+
+def console() -> Console:
+    """Standard output, as wide as the terminal or ``COLUMNS`` say."""
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=PIPED_WIDTH if piped else None, highlight=False)
