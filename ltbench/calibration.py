@@ -25,7 +25,7 @@ Strength = Annotated[float, Field(gt=0)]
 CV_TOLERANCE, FINAL_TOLERANCE = 1e-4, 1e-6
 """Largest entry of the gradient at which L-BFGS stops: while strengths are compared, and for the fit that is kept."""
 
-CV_ITERATIONS = 50
+CV_ITERATIONS = 30
 """L-BFGS iterations of a fit while strengths are compared, at most; each goes on from the solution for the last strength."""
 
 

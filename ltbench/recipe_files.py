@@ -25,17 +25,15 @@ def requirements(method: str) -> dict[str, str]:
     Raises:
         UsageError, PluginError: as :meth:`ltbench.registry.Registry.get`.
     """
+    return _meant(method, plugins().methods.get(method).spec.requires)
+
+
+def _meant(method: str, names: Iterable[str]) -> dict[str, str]:
+    """Names in the spec of ``method`` -> the methods that they stand for."""
     registry = plugins().methods
-    asking = registry.get(method)
-    own = {
-        entry.spec.name: entry
-        for entry in registry.entries()
-        if entry.plugin.distribution == asking.plugin.distribution
-    }
-    return {
-        name: registry.name_of(own[name]) if name in own else typed_name(registry, name)
-        for name in asking.spec.requires
-    }
+    distribution = registry.get(method).plugin.distribution
+    own = {entry.spec.name: entry for entry in registry.entries() if entry.plugin.distribution == distribution}
+    return {name: registry.name_of(own[name]) if name in own else typed_name(registry, name) for name in names}
 
 
 def dependency_order(methods: Iterable[str]) -> list[str]:
@@ -66,9 +64,9 @@ def controls_of(methods: Iterable[str]) -> dict[str, str]:
     """Control -> the method that it stands beside (``MethodSpec.controls``), for the controls of these methods."""
     registry = plugins().methods
     return {
-        typed_name(registry, control): typed_name(registry, name)
+        control: typed_name(registry, name)
         for name in methods
-        for control in registry.get(name).spec.controls
+        for control in _meant(name, registry.get(name).spec.controls).values()
     }
 
 

@@ -47,10 +47,8 @@ class Progress:
             self.best = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
     def finished(self, optim: OptimConfig) -> bool:
-        if self.epochs_done >= optim.epochs:
-            return True
-        validated = bool(self.history) and "val_accuracy" in self.history[-1]
-        return validated and 0 < optim.patience <= self.epochs_done - self.best_epoch
+        waited = self.epochs_done - self.best_epoch
+        return self.epochs_done >= optim.epochs or bool(optim.patience and waited >= optim.patience)
 
     def restore_best(self, module: nn.Module) -> None:
         if self.best:

@@ -279,12 +279,13 @@ def test_two_processes_train_together_and_one_of_them_writes(two_processes: tupl
 
 
 def test_two_processes_measure_every_sample_once_with_the_weights_that_are_stored(
-    ltb, two_processes: tuple[dict[str, Any], Path], monkeypatch: pytest.MonkeyPatch
+    two_processes: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """54 and 90 samples in batches of 8 leave a remainder that accelerate fills up; here one process computes them again."""
     answer, cache = two_processes
     monkeypatch.setenv("LTBENCH_CACHE", str(cache))
     engine = Engine(resolve_config(RunConfig.model_validate(answer["config"])), Reporter(quiet=True))
+    engine.bench.features.folder = engine._test_features.folder = tmp_path  # not those that the two have computed
     for stage in engine.plan.stages:
         assert stage.done
         stored = read_logits(stage.folder / "logits")
