@@ -47,8 +47,10 @@ class Progress:
             self.best = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
     def finished(self, optim: OptimConfig) -> bool:
-        waited = self.epochs_done - self.best_epoch
-        return self.epochs_done >= optim.epochs or bool(optim.patience and waited >= optim.patience)
+        if self.epochs_done >= optim.epochs:
+            return True
+        validated = bool(self.history) and "val_accuracy" in self.history[-1]
+        return validated and 0 < optim.patience <= self.epochs_done - self.best_epoch
 
     def restore_best(self, module: nn.Module) -> None:
         if self.best:

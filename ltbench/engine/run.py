@@ -92,7 +92,7 @@ class Engine:
         """Train a stage unless it is there. Of two processes that want one, the second waits for the first."""
         if self.compute.agree(stage.done):
             return
-        with lock(stage) if self.compute.is_main else nullcontext():
+        with lock(stage, self.reporter.line) if self.compute.is_main else nullcontext():
             if not self.compute.agree(stage.done):
                 self._train(stage)
             self.compute.wait()

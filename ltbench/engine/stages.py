@@ -5,7 +5,7 @@ import inspect
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ltbench.canonical import digest
 from ltbench.errors import DataError
@@ -85,13 +85,17 @@ def make_stage(
 
 
 @contextmanager
-def lock(stage: Stage) -> Iterator[None]:
-    """Hold the right to train a stage; another process that wants the same one waits here and then finds it done."""
+def lock(stage: Stage, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the right to train a stage; another process that wants the same one says so, waits, and then finds it done."""
     path = stage.folder.parent / ".locks" / f"{stage.folder.name}.lock"
     held = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire()
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            say(f"waiting for another process that trains {stage.method}")
+            held.acquire()
     except OSError as error:
         raise unwritable(path, error) from error
     try:

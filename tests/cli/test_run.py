@@ -258,6 +258,9 @@ def test_ctrl_c_ends_a_training_without_a_traceback(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("stages/*/stage.json"))
 
 
+together = pytest.mark.xdist_group("two processes")  # or each worker would start its own two
+
+
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     cache = tmp_path_factory.mktemp("two-processes")
@@ -268,6 +271,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, A
     return json.loads(done.out), cache
 
 
+@together
 def test_two_processes_train_together_and_one_of_them_writes(two_processes: tuple[dict[str, Any], Path]) -> None:
     answer, cache = two_processes
     assert len(answer["records"]) == 3
@@ -278,6 +282,7 @@ def test_two_processes_train_together_and_one_of_them_writes(two_processes: tupl
     assert all(record["num_processes"] == 2 for record in answer["records"])
 
 
+@together
 def test_two_processes_measure_every_sample_once_with_the_weights_that_are_stored(
     two_processes: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +306,7 @@ def test_two_processes_measure_every_sample_once_with_the_weights_that_are_store
                 torch.testing.assert_close(mine.logits, kept.logits, rtol=1e-4, atol=1e-4)
 
 
+@together
 def test_two_processes_learn_what_one_learns(ltb, two_processes: tuple[dict[str, Any], Path]) -> None:
     """Same samples in each step; BatchNorm over half of them and other augmentations make the difference."""
     together = two_processes[0]

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -152,15 +154,28 @@ def test_a_failed_stage_is_trained_again(ltb, plugin_file, own_cache: Path, monk
     assert "trained mine" in done.err
 
 
+def test_whoever_waits_for_another_process_says_so(tmp_path: Path) -> None:
+    stage = Stage("mine", "key", {}, tmp_path / "stages" / "mine-key")
+    said: list[str] = []
+    with stages.lock(stage, said.append):
+        assert said == []
+        waiting = Thread(target=lambda: stages.lock(stage, said.append).__enter__(), daemon=True)
+        waiting.start()
+        while not said:
+            assert waiting.is_alive()
+            time.sleep(0.01)
+    waiting.join(timeout=60)
+    assert not waiting.is_alive(), "the lock is free again"
+    assert said == ["waiting for another process that trains mine"]
+
+
 def test_an_error_of_a_training_is_not_taken_for_one_of_the_lock(tmp_path: Path) -> None:
     stage = Stage("mine", "key", {}, tmp_path / "stages" / "mine-key")
-    with pytest.raises(PermissionError, match="of the data"), stages.lock(stage):
+    with pytest.raises(PermissionError, match="of the data"), stages.lock(stage, print):
         raise PermissionError("of the data")
     (tmp_path / "file").touch()
-    with (
-        pytest.raises(DataError, match="cannot be written"),
-        stages.lock(Stage("mine", "key", {}, tmp_path / "file" / "mine")),
-    ):
+    below_a_file = Stage("mine", "key", {}, tmp_path / "file" / "mine")
+    with pytest.raises(DataError, match="cannot be written"), stages.lock(below_a_file, print):
         pass
 
 
