@@ -8,6 +8,7 @@ import pytest
 from tiny import Outcome
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the networks of the tests are tiny
+os.environ["COLUMNS"] = "160"  # pytest-xdist sets 80 in its workers; the tests read whole rows
 
 
 @pytest.fixture(scope="session", autouse=True)

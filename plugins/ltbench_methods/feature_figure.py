@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 SHOWN_CLASSES = 6
+COLUMNS = 3
 SHOWN_SAMPLES = 150
 """Most samples of a class and kind that are drawn."""
 
@@ -28,16 +29,20 @@ def draw_features(
     points = real[torch.isin(real_labels, shown)]
     centre = points.mean(dim=0)
     components = torch.linalg.eigh((points - centre).T @ (points - centre)).eigenvectors[:, [-1, -2]]
-    figure = Figure(figsize=(3 * len(shown), 3), layout="constrained")
-    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
-    for panel, label in zip(panels, shown.tolist(), strict=True):
+    columns = min(COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(2.6 * columns + 0.4, 2.6 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    for panel, label in zip(panels, shown.tolist(), strict=False):
         own, made = real[real_labels == label], synthetic[synthetic_labels == label]
-        panel.scatter(*((points - centre) @ components).T, s=3, color="0.85", label="real, other classes shown")
+        panel.scatter(*((points - centre) @ components).T, s=3, color="0.85", label="real, all of these classes")
         panel.scatter(*((made[:SHOWN_SAMPLES] - centre) @ components).T, s=6, alpha=0.5, label="synthetic")
-        panel.scatter(*((own[:SHOWN_SAMPLES] - centre) @ components).T, s=14, marker="x", label="real")
+        panel.scatter(*((own[:SHOWN_SAMPLES] - centre) @ components).T, s=14, marker="x", label="real, this class")
         panel.set_title(f"{names[label]} (n = {len(own)})", parse_math=False)
-        panel.set_xlabel("1st principal component")
-    panels[0].set_ylabel("2nd principal component")
+    for unused in panels[len(shown) :]:
+        unused.set_axis_off()
+    figure.supxlabel("1st principal component")
+    figure.supylabel("2nd principal component")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=120)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ltbench_methods.feature_figure import draw_features
+from ltbench_methods.gan import GAN, GenerativeConfig
 from ltbench_methods.gaussian import Gaussian, pooled_gaussian
 from ltbench_methods.resampled import Resampled
 from ltbench_methods.synthetic import SyntheticFeatures
@@ -17,11 +18,15 @@ from tiny import TINY, Outcome, settings
 from torch import Tensor
 
 from ltbench.errors import UsageError
+from ltbench.optim import OptimConfig
+from ltbench.testing import check_method
 
 from .offline import Offline, long_tailed
 
 COUNTS = [120, 60, 30, 12, 3]
 """Many, medium, medium, few, few."""
+
+GENERATIVE = {"hidden": 16, "steps": 2, "batch_size": 16, "critic_steps": 1}
 
 
 def augmented(method: SyntheticFeatures, counts: list[int], views: int = 1) -> tuple[Offline, Tensor, Tensor]:
@@ -107,8 +112,15 @@ def test_the_figure_is_drawn(tmp_path: Path, counts: list[int]) -> None:
     assert pixels.min() < pixels.max()
 
 
+@pytest.mark.parametrize("method", [GAN, Resampled, Gaussian])
+def test_it_keeps_the_promises_of_a_method(method: type[SyntheticFeatures]) -> None:
+    config = {"target": 40, "views": 2, "optim": OptimConfig(epochs=1, batch_size=32)}
+    if method is GAN:
+        config["generative"] = GenerativeConfig(**GENERATIVE)
+    check_method(method, method.Config(**config))
+
+
 SMALL = {"views": 2, "target": 60, "optim": {"epochs": 2, "batch_size": 64}}
-GENERATIVE = {"hidden": 16, "steps": 2, "batch_size": 16, "critic_steps": 1}
 
 
 def test_controls_stand_beside_gan_with_its_settings(ltb: Callable[..., Outcome]) -> None:
