@@ -76,7 +76,7 @@ def check_method(method: type[Method] | str, config: MethodConfig | None = None)
     """
     name, cls = _found(method)
     with TemporaryDirectory() as folder:
-        bench = _workbench(Path(folder))
+        bench = workbench(Path(folder))
         make = partial(cls, config if config is not None else _shortened(cls.Config()))
         required = _train_required(name, bench, Path(folder)) if name else {}
         _check(make, cls.__name__, partial(_context, name or cls.__name__, bench, required), Path(folder))
@@ -206,7 +206,8 @@ def _shortened(config: Any) -> Any:
     return config
 
 
-def _workbench(folder: Path) -> Workbench:
+def workbench(folder: Path) -> Workbench:
+    """What the methods are trained on: :class:`Patterns` and a narrow ResNet-10 on the CPU, seed 0; features in ``folder``."""
     dataset = Patterns()
     compute = Compute(ComputeConfig(device="cpu", precision="fp32"))
     augment = Augment(AugmentConfig(shift=1), dataset.mean, dataset.std)

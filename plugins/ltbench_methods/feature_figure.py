@@ -43,7 +43,7 @@ def draw_features(
         unused.set_axis_off()
     figure.supxlabel("1st principal component")
     figure.supylabel("2nd principal component")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     figure.savefig(path, dpi=120)
 
 

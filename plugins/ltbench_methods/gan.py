@@ -8,7 +8,7 @@ notation of Xian et al., with the signs of losses that are minimised:
     L_VAEGAN = L_VAE - gamma E[D1(x~,c)]                                             minimised by encoder and generator
 
 x~ = G(z,c) with z ~ N(0, I), and x^ is a random point between x and x~ (Gulrajani et al. 2017). D2 is a second critic,
-without c, for unlabelled features. As in the authors' code, the generator ends in a sigmoid and -log p is binary cross
+without c, for unlabelled features. As in reference codes, the generator ends in a sigmoid and -log p is binary cross
 entropy. Batches are class-balanced: with instance-balanced ones Few-shot classes collapsed (PROTOCOL 5).
 """
 
@@ -87,7 +87,8 @@ class GAN(SyntheticFeatures):
             features=(features - low) / extent,
             labels=context.train.labels,
             embeddings=embeddings,
-            unlabelled=(unlabelled - low) / extent,
+            # A unit may fire here that is silent on every training image: its extent is next to nothing.
+            unlabelled=((unlabelled - low) / extent).clamp(0, 1),
             generator=generator,
         )
         with context.progress("generative model", config.steps) as advance:

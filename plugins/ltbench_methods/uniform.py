@@ -15,7 +15,7 @@ from ltbench.optim import OptimConfig
 
 
 class Uniform(Method):
-    """Trains on features computed once; a subclass may choose others (:meth:`training_set`) and their :meth:`sampler`."""
+    """Trains on features computed once; a subclass may choose others (:meth:`training_set`, :meth:`sampler`)."""
 
     class Config(MethodConfig):
         views: int = Field(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from tiny import DATA, TINY, TINY_EXPERTS, in_subprocess, settings
 
 import ltbench
@@ -258,20 +259,20 @@ def test_ctrl_c_ends_a_training_without_a_traceback(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("stages/*/stage.json"))
 
 
-together = pytest.mark.xdist_group("two-processes")  # or each worker would start its own two
-
-
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    cache = tmp_path_factory.mktemp("two-processes")
-    arguments = ["run", "-m", "experts", "-f", "joint", *TINY_EXPERTS, "--num-processes", 2, "--json"]
-    arguments += settings(compute={"eval_batch_size": 8})
-    done = in_subprocess(arguments, cache)
-    assert done.code == 0, done.err
-    return json.loads(done.out), cache
+def two_processes(shared_cache: Path) -> tuple[dict[str, Any], Path]:
+    """What a run of two processes answers, and its cache; run once for all workers of pytest-xdist."""
+    cache = shared_cache.with_name("two-processes")
+    answer = cache / "answer.json"
+    with FileLock(f"{cache}.lock"):
+        if not answer.exists():
+            arguments = ["run", "-m", "experts", "-f", "joint", *TINY_EXPERTS, "--num-processes", 2, "--json"]
+            done = in_subprocess([*arguments, *settings(compute={"eval_batch_size": 8})], cache)
+            assert done.code == 0, done.err
+            answer.write_text(done.out)
+    return json.loads(answer.read_text()), cache
 
 
-@together
 def test_two_processes_train_together_and_one_of_them_writes(two_processes: tuple[dict[str, Any], Path]) -> None:
     answer, cache = two_processes
     assert len(answer["records"]) == 3
@@ -282,7 +283,6 @@ def test_two_processes_train_together_and_one_of_them_writes(two_processes: tupl
     assert all(record["num_processes"] == 2 for record in answer["records"])
 
 
-@together
 def test_two_processes_measure_every_sample_once_with_the_weights_that_are_stored(
     two_processes: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +306,6 @@ def test_two_processes_measure_every_sample_once_with_the_weights_that_are_store
                 torch.testing.assert_close(mine.logits, kept.logits, rtol=1e-4, atol=1e-4)
 
 
-@together
 def test_two_processes_learn_what_one_learns(ltb, two_processes: tuple[dict[str, Any], Path]) -> None:
     """Same samples in each step; BatchNorm over half of them and other augmentations make the difference."""
     together = two_processes[0]

@@ -15,7 +15,7 @@ from ltbench.data.samplers import InstanceSampler
 from ltbench.engine.context import StageContext
 from ltbench.errors import DataError
 from ltbench.method import Member, Validation
-from ltbench.method_contract import Patterns, _workbench
+from ltbench.method_contract import Patterns, workbench
 from ltbench.optim import OptimConfig
 
 OPTIM = OptimConfig(epochs=2, batch_size=32, lr=0.05)
@@ -25,7 +25,7 @@ OPTIM = OptimConfig(epochs=2, batch_size=32, lr=0.05)
 def context(tmp_path: Path) -> StageContext:
     """Of a method called ``toy``; images are not augmented in training."""
     plain = Augment(AugmentConfig(), Patterns.mean, Patterns.std)
-    return StageContext("toy", dataclasses.replace(_workbench(tmp_path), augment=plain), tmp_path, {})
+    return StageContext("toy", dataclasses.replace(workbench(tmp_path), augment=plain), tmp_path, {})
 
 
 def member(context: StageContext, classes: tuple[int, ...] = tuple(range(6)), outside: Any = "none") -> Member:
@@ -120,7 +120,7 @@ def constant(context: StageContext, answer: int) -> Member:
 
 
 def test_of_several_views_the_first_is_the_plain_image(tmp_path: Path) -> None:
-    bench = _workbench(tmp_path)
+    bench = workbench(tmp_path)
     context = StageContext("toy", bench, tmp_path, {})
     backbone = context.new_backbone().eval()
     views = context.features(backbone, "val", views=3)
@@ -132,7 +132,7 @@ def test_of_several_views_the_first_is_the_plain_image(tmp_path: Path) -> None:
     assert bench.features.passes == 3
     assert torch.equal(context.features(backbone, "val", views=2), views[:2])
     assert bench.features.passes == 3, "each is computed once"
-    again = StageContext("another", _workbench(tmp_path), None, {})
+    again = StageContext("another", workbench(tmp_path), None, {})
     assert torch.equal(again.features(backbone, "val", views=3), views), "and kept for other runs"
     assert again._workbench.features.passes == 0
 

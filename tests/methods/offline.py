@@ -22,7 +22,7 @@ class Offline:
     """
 
     def __init__(self, features: Tensor, labels: Tensor, num_classes: int, folder: Path | None = None) -> None:
-        self._features, self._folder = features, folder
+        self._features, self._folder = {"train": features, "val": features}, folder
         self.train = SimpleNamespace(labels=labels)
         counts = torch.bincount(labels, minlength=num_classes)
         folds = {name: torch.as_tensor(ids) for name, ids in fold_rule("paper").members(counts.numpy()).items()}
@@ -33,19 +33,25 @@ class Offline:
 
     def _member(self) -> Member:
         classes = torch.arange(len(self.classes))
-        return Member("all", classes, nn.Identity(), nn.Linear(self._features.shape[2], len(classes)))  # type: ignore[arg-type]
+        head = nn.Linear(self._features["train"].shape[2], len(classes))
+        nn.init.normal_(head.weight, generator=self.generator("baseline"))
+        return Member("all", classes, nn.Identity(), head)  # type: ignore[arg-type]
 
     def new_backbone(self) -> Any:
         backbone = nn.Identity()
-        backbone.num_features = self._features.shape[2]
+        backbone.num_features = self._features["train"].shape[2]
         return backbone
 
     def stage(self, method: str) -> list[Member]:
         return {"baseline": [self.baseline]}[method]
 
     def features(self, backbone: Any, split: str, views: int = 1) -> Tensor:
-        assert views <= len(self._features)
-        return self._features[:views]
+        assert views <= len(self._features[split])
+        return self._features[split][:views]
+
+    def show_at_validation(self, features: Tensor) -> None:
+        """Other features float[V, M, D] for the validation split; by default it has the training split's."""
+        self._features["val"] = features
 
     def train_classifier(self, member: Member, **arguments: Any) -> TrainingResult:
         self.trained = {"member": member, **arguments}

@@ -186,10 +186,15 @@ def test_the_same_seed_gives_the_same_features_and_another_gives_others() -> Non
     assert not torch.equal(first, other)
 
 
-def gan_on(features: Tensor, labels: Tensor, **config: Any) -> Offline:
-    generative = GenerativeConfig(hidden=8, steps=2, batch_size=16, critic_steps=1)
+def gan_on(
+    features: Tensor, labels: Tensor, *, unlabelled: Tensor | None = None, unlabelled_weight: float = 0, **config: Any
+) -> Offline:
+    """The context of a short training of gan on these features."""
+    generative = GenerativeConfig(hidden=8, steps=2, batch_size=16, critic_steps=1, unlabelled_weight=unlabelled_weight)
     method = GAN(GAN.Config(generative=generative, target=40, **config))
     context = Offline(features, labels, 3)
+    if unlabelled is not None:
+        context.show_at_validation(unlabelled)
     method.fit(context, method.build(context))
     return context
 
@@ -204,6 +209,19 @@ def test_synthetic_features_lie_within_the_range_of_the_real_ones() -> None:
     low, high = features.amin(dim=(0, 1)), features.amax(dim=(0, 1))
     assert ((synthetic >= low) & (synthetic <= high)).all()
     assert not torch.equal(synthetic[0], synthetic[1])
+
+
+def test_validation_features_take_part_only_when_asked_for() -> None:
+    features, labels = long_tailed([120, 30, 3])
+    features[..., 0] = 0.0
+    elsewhere = features + 1  # with a unit that fires on no training image
+    drawn = [
+        gan_on(features, labels, unlabelled=unlabelled, unlabelled_weight=weight).trained["features"]
+        for unlabelled, weight in ((features, 0), (elsewhere, 0), (features, 1), (elsewhere, 1))
+    ]
+    assert all(values.isfinite().all() for values in drawn)
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[2], drawn[3])
 
 
 def test_embeddings_come_from_the_baselines_classifier() -> None:
