@@ -34,11 +34,13 @@ def launch(num_processes: int) -> int:
         )
         for rank in range(num_processes)
     ]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the processes are ended, too
     try:
         return _wait(processes)
     except KeyboardInterrupt:
-        _end(processes, signal.SIGINT)
         return 130
+    finally:
+        _end(processes, signal.SIGINT)
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int:

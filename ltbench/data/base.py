@@ -69,7 +69,7 @@ class Dataset(ABC):
 
     Subclasses set ``Options`` (a pydantic model with described fields) and provide the three splits, the class names and
     the fingerprint. ``image_shape`` is what a split's batches hold, (channels, height, width); ``mean`` and ``std`` are per
-    channel, in units of 0..1, and are used for normalisation unless pretrained weights bring their own.
+    channel, in units of 0..1, and are used for normalisation.
     """
 
     class Options(BaseModel):
