@@ -247,6 +247,7 @@ def test_ctrl_c_ends_a_training_without_a_traceback(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("stages/*.partial")) and process.poll() is None:
