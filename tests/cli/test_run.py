@@ -249,12 +249,15 @@ def test_ctrl_c_ends_a_training_without_a_traceback(tmp_path: Path) -> None:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("stages/*.partial")) and process.poll() is None:
-        assert time.monotonic() < deadline, "no training began"
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("stages/*.partial")) and process.poll() is None:
+            assert time.monotonic() < deadline, "no training began"
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err.strip() == "Error: interrupted."
     assert not list(tmp_path.glob("stages/*/stage.json"))
