@@ -1,5 +1,6 @@
 """The order of things: open the data, train the stages that are missing, fuse, measure, leave records."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -232,6 +233,10 @@ class Engine:
         return LogitsFolder(self.dataset.num_classes, self.dataset.train_counts, splits["val"], splits["test"], about)
 
     def _write_run(self, done: Sequence[tuple[Evaluation, Record]]) -> None:
+        """``run.json``, and beside it what the methods wrote for people to look at."""
+        for stage in self.plan.stages:
+            if (made := stage.folder / "artifacts").is_dir():
+                shutil.copytree(made, self.plan.folder / "artifacts" / stage.method, dirs_exist_ok=True)
         write_json(
             self.plan.folder / "run.json",
             {

@@ -138,7 +138,7 @@ def test_controls_stand_beside_gan_with_its_settings(ltb: Callable[..., Outcome]
         assert answer["config"]["settings"][name]["optim"] == answer["config"]["settings"]["gan"]["optim"]
         lines = [json.loads(line) for line in (stages[name] / "log.jsonl").read_text().splitlines()]
         assert {"real": sum(counts), "synthetic": sum(60 - n for n in counts if n < 60)} in lines
-        assert imread(stages[name] / "artifacts" / "features.png").size
+        assert imread(Path(answer["folder"]) / "artifacts" / name / "features.png").size
         stored = load_file(stages[name] / "weights.safetensors")
         assert all(torch.equal(stored[key], value) for key, value in baseline.items() if ".backbone." in key)
     sources = [json.loads(line) for line in (stages["gan"] / "log.jsonl").read_text().splitlines()]
