@@ -147,6 +147,20 @@ class Backbone(nn.Module):
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(learnable is None or name in learnable)
 
+    def save_memory(self) -> None:
+        """Recompute activations in the backward pass instead of keeping them (gradient checkpointing).
+
+        Raises:
+            UsageError: timm does not offer it for this model.
+        """
+        try:
+            self.trunk.set_grad_checkpointing()  # type: ignore[operator]
+        except (AttributeError, AssertionError) as error:
+            raise UsageError(
+                f"compute.gradient_checkpointing = true: timm offers it for no {type(self.trunk).__name__}; use "
+                "compute.gradient_accumulation to save memory."
+            ) from error
+
     def train(self, mode: bool = True) -> "Backbone":
         """As torch's, but frozen parts stay in eval mode: their BatchNorm statistics must not drift (PROTOCOL 2)."""
         super().train(mode)

@@ -47,8 +47,18 @@ class ComputeConfig(BaseModel):
     )
     channels_last: bool = Field(default=True, description="memory layout of convolutional backbones")
     eval_batch_size: int = Field(default=512, ge=1, description="images a step without gradients")
-    workers: int = Field(default=0, ge=0, description="processes that read images; 0: the main one")
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        description="processes that read images, 0: the main one; by default 0 for data in memory, all cores but one (at "
+        "most 16) for files",
+    )
     gradient_accumulation: int = Field(default=1, ge=1, description="parts into which a batch is cut to save memory")
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="compute the backbone's activations twice instead of keeping them; BatchNorm then counts each batch "
+        "twice in its running statistics",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: the fastest there is")
 
 

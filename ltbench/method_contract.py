@@ -225,7 +225,9 @@ def workbench(folder: Path) -> Workbench:
         backbone=BACKBONE,
         augment=augment,
         compute=compute,
-        features=FeatureStore(folder / "features", augment, compute, 0, reporter, dataset.fingerprint),
+        features=FeatureStore(
+            folder / "features", augment, dataset.image_shape[-1], compute, 0, reporter, dataset.fingerprint
+        ),
         seed=0,
         reporter=reporter,
         after_epoch=lambda stage, epoch, metrics: None,

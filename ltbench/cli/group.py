@@ -33,7 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "What there is": {
         "list": "List methods, fusers, datasets, plugins or runs.",
         "show": "Everything about one method, fuser or dataset.",
-        "data": "List, fetch, check, pack and describe datasets.",
+        "data": "List, fetch, check, pack, describe datasets.",
     },
     "Installation": {
         "doctor": "Check this installation, its plugins and the machine.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 if TYPE_CHECKING:
     from ltbench.results.record import Record
-    from ltbench.results.reported import ReportedRow
+    from ltbench.results.reported import Reported
 
 EPILOG = """
 Examples:
@@ -63,27 +63,27 @@ def command(
         else:
             click.echo(f"up to date: {', '.join(map(str, pages))}")
     else:
-        _show(records, reported, folds, as_json)
+        _show(root, records, reported, dataset, folds, as_json)
 
 
-def _read(root: Path, dataset: str | None) -> tuple[list[Record], list[ReportedRow]]:
+def _read(root: Path, dataset: str | None) -> tuple[list[Record], list[Reported]]:
     from ltbench.results.store import load, load_reported, no_records
 
     records = [record for record in load(root) if dataset in (None, record.dataset.name)]
-    reported = [row for row in load_reported(root) if dataset in (None, row.dataset)]
+    reported = [file for file in load_reported(root) if dataset in (None, file.dataset)]
     if not records and not reported:
         raise no_records(root / dataset if dataset else root)
     return records, reported
 
 
-def _pages(root: Path, records: list[Record], reported: list[ReportedRow]) -> dict[Path, str]:
+def _pages(root: Path, records: list[Record], reported: list[Reported]) -> dict[Path, str]:
     from ltbench.report.leaderboard import boards
     from ltbench.report.markdown import FILE_NAME, page
 
     pages = {}
-    for dataset in sorted({record.dataset.name for record in records} | {row.dataset for row in reported}):
+    for dataset in sorted({record.dataset.name for record in records} | {file.dataset for file in reported}):
         own = boards(record for record in records if record.dataset.name == dataset)
-        published = [row for row in reported if row.dataset == dataset]
+        published = [file for file in reported if file.dataset == dataset]
         pages[root / dataset / FILE_NAME] = page(dataset, own, published, root.resolve().name)
     return pages
 
@@ -114,24 +114,56 @@ def _stale(root: Path, pages: dict[Path, str], dataset: str | None) -> str:
     return ""
 
 
-def _show(records: list[Record], reported: list[ReportedRow], folds: str | None, as_json: bool) -> None:
+def _show(
+    root: Path, records: list[Record], reported: list[Reported], dataset: str | None, folds: str | None, as_json: bool
+) -> None:
+    """``dataset``: the one that was asked for; only then its published rows are printed, for there may be many."""
     from pydantic import TypeAdapter
 
     from ltbench.cli.output import console, print_json
     from ltbench.report.leaderboard import Board, boards
-    from ltbench.report.markdown import split_reported
-    from ltbench.report.table import rich_board, rich_reported
+    from ltbench.report.markdown import unmeasured_text
+    from ltbench.report.table import rich_board
 
     made = boards(records, folds)
-    kept, refused = split_reported(reported)
     if as_json:
         rows = TypeAdapter(list[Board]).dump_python(made, mode="json")
-        print_json({"boards": rows, "reported": [row.model_dump() for row in kept], "refused": refused})
+        print_json({"boards": rows, "reported": [_published(file) for file in reported]})
         return
-    out = console()
     for board in made:
-        out.print(rich_board(board))
-    if kept:
-        out.print(rich_reported(kept))
-    for line in refused:
-        out.print(line, markup=False)
+        console().print(rich_board(board))
+    measured = {record.dataset.name for record in records}
+    for name in sorted({file.dataset for file in reported}):
+        files = [file for file in reported if file.dataset == name]
+        if dataset is None:
+            count = sum(len(file.rows) for file in files)
+            nothing = "" if name in measured else "nothing measured yet, "
+            command_line = f"ltbench leaderboard --results {root} --dataset {name}"
+            click.echo(f"{name}: {nothing}{count} reported rows; see '{command_line}'.")
+            continue
+        if name not in measured:
+            click.echo(f"Nothing measured yet. {unmeasured_text(name, str(root))}\n")
+        _show_reported(name, files)
+
+
+def _show_reported(dataset: str, reported: list[Reported]) -> None:
+    from ltbench.cli.output import console
+    from ltbench.report.reported import KEY, WHY_APART, rich_section, rules_text, sections
+
+    out = console()
+    parts = [f"Reported on {dataset} (not ranked)", WHY_APART, "\n".join(rules_text(reported)), "\n".join(KEY)]
+    click.echo("\n\n".join([*parts, "The sources are in LEADERBOARD.md.", ""]))
+    for section in sections(reported):
+        out.print(rich_section(section))
+        click.echo("".join(f"{note}\n" for note in section.notes))
+
+
+def _published(file: Reported) -> dict[str, Any]:
+    """The file's rows for a program, each with its check: All as its folds imply it under each rule, and the verdict."""
+    from dataclasses import asdict
+
+    content = file.model_dump()
+    for row, values in zip(file.rows, content["rows"], strict=True):
+        check = file.check(row)
+        values["check"] = None if check is None else asdict(check)
+    return content

@@ -47,6 +47,12 @@ Examples:
 )
 @click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images.")
+@click.option(
+    "--on-bad-image",
+    type=click.Choice(["error", "skip"]),
+    help="A missing or unreadable image file: end the run (default), or check all images first, leave such ones out and "
+    "name them in the record.",
+)
 @click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
 @click.option(
     "-c",
@@ -86,6 +92,7 @@ def command(
     fusers: tuple[str, ...],
     dataset: str | None,
     data_root: Path | None,
+    on_bad_image: str | None,
     backbone: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -118,6 +125,7 @@ def command(
             fusers=fusers,
             dataset=dataset,
             root=data_root,
+            on_bad_image=on_bad_image,
             backbone=backbone,
             seed=one,
             folds=folds,

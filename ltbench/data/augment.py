@@ -3,19 +3,21 @@
 The parameters are drawn on the CPU from the given generator and then moved, so that they do not depend on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ltbench.data.color import jitter_color
+from ltbench.data.color import draw_jitter, jitter_color
+from ltbench.data.cuts import EVAL_MARGIN, CentreCut, Cut, RandomCut, draw_uniform, random_boxes
+from ltbench.data.draws import SAMPLES, Draws
+from ltbench.threads import map_parts
 
-_EVAL_MARGIN = 256 / 224
-"""Short side of the resized image over that of the centre crop, at evaluation."""
-
-_CROP_ATTEMPTS = 10
+_CHUNK = 2**18
+"""Numbers of a chunk: as float32 a megabyte."""
 
 
 class AugmentConfig(BaseModel):
@@ -68,23 +70,64 @@ class Augment:
         self._mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
         self._std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
 
-    def train(self, images: Tensor, generator: Generator | None = None) -> Tensor:
-        """Augmented and normalised: uint8[B, C, H, W] -> float32[B, C, h, w]. ``generator`` is a CPU generator."""
+    def train(self, images: Tensor, random: Generator | Draws | None = None, cut: bool = False) -> Tensor:
+        """Augmented and normalised: uint8[B, C, H, W] -> float32[B, C, h, w].
+
+        Args:
+            random: a CPU generator, or the draws of these samples.
+            cut: the crop was done when the images were read (:meth:`training_cut`).
+        """
+        drawn = self._drawn(images, random if isinstance(random, Draws) else Draws(random, len(images)), cut)
+        return _in_chunks(lambda part: self._augmented(images[part], drawn.of(part)), images)
+
+    def training_cut(self, draws: Sequence[Draws], size: int) -> Cut:
+        """What to read of training images that are stored in different sizes.
+
+        Args:
+            draws: of the samples, in one piece or in several.
+            size: side of the images where the settings name none.
+        """
         config = self.config
         if config.crop_scale is None:
-            images = self._resized(images)
-        else:
-            boxes = _crop_boxes(images.shape, config.crop_scale, config.crop_ratio, generator)
-            images = _crop(images, boxes, (config.size, config.size) if config.size else images.shape[2:])
-        if config.shift or config.flip:
-            images = _shift_and_flip(images, config.shift, config.flip, generator)
-        if any(config.color_jitter):
-            images = jitter_color(_unit_range(images), config.color_jitter, generator)
-        return self._normalised(images)
+            return self.plain_cut(size)
+        uniform = torch.cat([draw_uniform(each) for each in draws], dim=1)
+        return RandomCut(config.size or size, config.crop_scale, config.crop_ratio, uniform)
+
+    def plain_cut(self, size: int) -> Cut:
+        """What to read of images that are not augmented; ``size`` where the settings name none."""
+        return CentreCut(self.config.size or size)
 
     def plain(self, images: Tensor) -> Tensor:
         """Resized, where ``size`` asks for it, and normalised: uint8[B, C, H, W] -> float32[B, C, h, w]."""
-        return self._normalised(self._resized(images))
+        return _in_chunks(lambda part: self._normalised(self._resized(images[part])), images)
+
+    def _drawn(self, images: Tensor, draws: Draws, cut: bool) -> "_Drawn":
+        """The parameters of every sample, in an order that is part of what a seed means."""
+        config, drawn = self.config, _Drawn()
+        if config.crop_scale is not None and not cut:
+            sizes = torch.tensor(images.shape[2:]).expand(len(images), 2)
+            drawn.boxes = random_boxes(sizes, config.crop_scale, config.crop_ratio, draw_uniform(draws))
+        if config.shift or config.flip:
+            drawn.offsets = draws.integers(-config.shift, config.shift + 1, 2, SAMPLES, 1).transpose(0, 1)
+        if config.flip:
+            drawn.mirrored = draws.uniform(SAMPLES, 1) < 0.5
+        if any(config.color_jitter):
+            drawn.jitter = draw_jitter(draws)
+        return drawn
+
+    def _augmented(self, images: Tensor, drawn: "_Drawn") -> Tensor:
+        size = self.config.size
+        if drawn.boxes is None:
+            images = self._resized(images)
+        else:
+            images = _crop(images, drawn.boxes, (size, size) if size else images.shape[2:])
+        if drawn.offsets is not None and self.config.shift:
+            images = _shift_and_flip(images, drawn.offsets, drawn.mirrored)
+        elif drawn.mirrored is not None:
+            images = _flip(images, drawn.mirrored[:, 0])
+        if drawn.jitter is not None:
+            images = jitter_color(_unit_range(images), self.config.color_jitter, drawn.jitter)
+        return self._normalised(images)
 
     def _resized(self, images: Tensor) -> Tensor:
         """Short side resized and centre cropped to ``size``; as stored, where no size is set or it has that size."""
@@ -93,7 +136,7 @@ class Augment:
             return images
         # Sizes are rounded as in torchvision's Resize and CenterCrop.
         shortest = min(height, width)
-        target = round(size * _EVAL_MARGIN) if shortest > size else size
+        target = round(size * EVAL_MARGIN) if shortest > size else size
         if target != shortest:
             height, width = target * height // shortest, target * width // shortest
             images = F.interpolate(_unit_range(images), (height, width), mode="bilinear", antialias=True)
@@ -105,51 +148,75 @@ class Augment:
         if self._mean.numel() not in (1, channels):
             raise ValueError(f"{self._mean.numel()} means for images of {channels} channels")
         mean, std = self._mean.to(images.device), self._std.to(images.device)
-        return (_unit_range(images) - mean) / std
+        return (_unit_range(images) - mean).div_(std)
+
+
+@dataclass
+class _Drawn:
+    """Random parameters of B samples, along the first axis; None for what is not done.
+
+    Attributes:
+        boxes: float64[B, 4], crops.
+        offsets: int64[B, 2, 1], pixels down and to the right.
+        mirrored: bool[B, 1].
+        jitter: float32[B, 2, 4], see :func:`ltbench.data.color.draw_jitter`.
+    """
+
+    boxes: Tensor | None = None
+    offsets: Tensor | None = None
+    mirrored: Tensor | None = None
+    jitter: Tensor | None = None
+
+    def of(self, part: slice) -> "_Drawn":
+        """Those of some of the samples."""
+        return _Drawn(*(None if values is None else values[part] for values in vars(self).values()))
+
+
+def _in_chunks(function: Callable[[slice], Tensor], images: Tensor) -> Tensor:
+    """What ``function`` makes of all samples; on a CPU a few at a time, so that they stay in its cache, on all cores."""
+    each = max(1, _CHUNK // images[0].numel())
+    if images.device.type != "cpu" or len(images) <= each:
+        return function(slice(None))
+    parts = [slice(start, start + each) for start in range(0, len(images), each)]
+    first = function(parts[0])
+    channels_last = images.is_contiguous(memory_format=torch.channels_last)
+    whole = torch.empty(
+        (len(images), *first.shape[1:]),
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )
+    whole[parts[0]] = first
+
+    def fill(part: slice) -> None:
+        whole[part] = function(part)
+
+    map_parts(fill, parts[1:])
+    return whole
 
 
 def _unit_range(images: Tensor) -> Tensor:
-    """uint8 as float32 in 0..1; float images are there already."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
+    """uint8 as float32 in 0..1, channel by channel in memory; float images are there already."""
+    if images.dtype != torch.uint8:
+        return images
+    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
-def _shift_and_flip(images: Tensor, shift: int, flip: bool, generator: Generator | None) -> Tensor:
+def _flip(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirror the samples at which ``mirrored`` bool[B] says so."""
+    if bool(mirrored.all()):
+        return images.flip(3)
+    chosen = mirrored.nonzero().flatten().to(images.device)
+    return images.index_copy(0, chosen, images[chosen].flip(3)) if len(chosen) else images
+
+
+def _shift_and_flip(images: Tensor, offsets: Tensor, mirrored: Tensor | None) -> Tensor:
     """Translate by whole pixels with repeated edges, then mirror: one gather for the batch."""
     batch, channels, height, width = images.shape
-    offsets = torch.randint(-shift, shift + 1, (2, batch, 1), generator=generator)
-    rows = (torch.arange(height) + offsets[0]).clamp_(0, height - 1)
-    columns = (torch.arange(width) + offsets[1]).clamp_(0, width - 1)
-    if flip:
-        mirrored = torch.rand(batch, 1, generator=generator) < 0.5
+    rows = (torch.arange(height) + offsets[:, 0]).clamp_(0, height - 1)
+    columns = (torch.arange(width) + offsets[:, 1]).clamp_(0, width - 1)
+    if mirrored is not None:
         columns = torch.where(mirrored, columns.flip(1), columns)
     source = (rows[:, :, None] * width + columns[:, None, :]).view(batch, 1, -1).to(images.device, non_blocking=True)
     return images.flatten(2).gather(2, source.expand(-1, channels, -1)).view_as(images)
-
-
-def _crop_boxes(
-    shape: torch.Size, scale: tuple[float, float], ratio: tuple[float, float], generator: Generator | None
-) -> Tensor:
-    """Boxes of a random resized crop: int64[B, 4] with top, left, height, width.
-
-    As in torchvision: the first of ten draws that fits into the image; where none does, the largest centred box with a
-    permitted ratio.
-    """
-    batch, _, height, width = shape
-    uniform = torch.rand(4, batch, _CROP_ATTEMPTS, generator=generator, dtype=torch.float64)
-    area = height * width * (scale[0] + uniform[0] * (scale[1] - scale[0]))
-    low, high = torch.tensor(ratio, dtype=torch.float64).log()
-    aspect = torch.exp(low + uniform[1] * (high - low))
-    widths = (area * aspect).sqrt().round().long()
-    heights = (area / aspect).sqrt().round().long()
-    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
-    tops = (uniform[2] * (height - heights + 1)).floor().long()
-    lefts = (uniform[3] * (width - widths + 1)).floor().long()
-    first = fits.int().argmax(dim=1)
-    boxes = torch.stack([tops, lefts, heights, widths], dim=2)[torch.arange(batch), first]
-    box_width = min(width, round(height * ratio[1]))
-    box_height = min(height, round(width / ratio[0]))
-    centred = torch.tensor([(height - box_height) // 2, (width - box_width) // 2, box_height, box_width])
-    return torch.where(fits.any(dim=1, keepdim=True), boxes, centred)
 
 
 def _crop(images: Tensor, boxes: Tensor, size: Sequence[int]) -> Tensor:

@@ -1,7 +1,8 @@
 """What a dataset is: three splits of whole uint8 batches, class names, training counts, a fingerprint."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
+
+from ltbench.data.cuts import Cut
 
 SPLITS = ("train", "val", "test")
 
@@ -42,6 +45,18 @@ class Split(Protocol):
     def __getitems__(self, indices: Sequence[int]) -> Batch: ...
 
 
+@runtime_checkable
+class CutSplit(Split, Protocol):
+    """A split of stored images that differ in size: it is told which part of each to read."""
+
+    def cut(self, indices: Sequence[int], cut: Cut) -> Batch:
+        """The batch of square images that ``cut`` takes from the samples at ``indices``.
+
+        Raises:
+            DataError: an image cannot be read; with its path.
+        """
+
+
 class TensorSplit:
     """A split held in memory: images uint8[N, C, H, W], labels int64[N]."""
 
@@ -64,12 +79,24 @@ class TensorSplit:
         return Batch(self.images[chosen], self.labels[chosen], chosen)
 
 
+Watch = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""``with watch("checking images", total) as done: ...`` shows progress; ``done()`` after each step, from any thread."""
+
+
+@contextmanager
+def _unwatched(label: str, total: int) -> Iterator[Callable[[], None]]:
+    yield lambda: None
+
+
 class Dataset(ABC):
     """A long-tailed dataset. ``options`` are its parameters, ``root`` the folder of its images where it needs one.
 
+    ``progress`` is where long work (checking images, say) is shown; by default nowhere.
+
     Subclasses set ``Options`` (a pydantic model with described fields) and provide the three splits, the class names and
     the fingerprint. ``image_shape`` is what a split's batches hold, (channels, height, width); ``mean`` and ``std`` are per
-    channel, in units of 0..1, and are used for normalisation.
+    channel, in units of 0..1, and are used for normalisation. ``storage`` says how the images are kept where that changes
+    their pixels but not which images they are: it enters the keys of stages, not the fingerprint.
     """
 
     class Options(BaseModel):
@@ -79,12 +106,14 @@ class Dataset(ABC):
 
     name: ClassVar[str]
     image_shape: tuple[int, int, int]
+    storage: str = ""
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
 
     def __init__(self, options: BaseModel | None = None, root: Path | None = None) -> None:
         self.options = options if options is not None else self.Options()
         self.root = root
+        self.progress: Watch = _unwatched
 
     @property
     @abstractmethod
@@ -99,6 +128,11 @@ class Dataset(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """sha256 (hex) of the content that decides results: images or the lists that name them, labels, options."""
+
+    @property
+    def skipped(self) -> dict[str, list[str]]:
+        """Split -> names of the samples that were left out because they cannot be read."""
+        return {}
 
     @property
     def num_classes(self) -> int:

@@ -12,3 +12,38 @@ def ltbench_datasets() -> Iterator[DatasetSpec]:
         target="ltbench.data.glyphs:GlyphsLT",
         summary="100 confusable letters drawn on the spot, 500 to 5 images a class; no download. The default.",
     )
+    yield DatasetSpec(
+        "cifar10-lt",
+        target="ltbench.data.cifar_lt:Cifar10LT",
+        summary="CIFAR-10 with exponentially falling class counts (imbalance: 100 by default); downloaded on request.",
+        paper="Cao et al., NeurIPS 2019 (LDAM)",
+    )
+    yield DatasetSpec(
+        "cifar100-lt",
+        target="ltbench.data.cifar_lt:Cifar100LT",
+        summary="CIFAR-100 with exponentially falling class counts (imbalance: 100 by default); downloaded on request.",
+        paper="Cao et al., NeurIPS 2019 (LDAM)",
+    )
+    yield DatasetSpec(
+        "folder",
+        target="ltbench.data.folder:Folder",
+        summary="Your own images: a folder for each class, or 'path label' lists; made long-tailed where asked.",
+    )
+    yield DatasetSpec(
+        "imagenet-lt",
+        target="ltbench.data.benchmarks:ImageNetLT",
+        summary="ImageNet-LT: 1,000 classes, 115,846 training images, 1,280 to 5 a class; your copy of ILSVRC 2012.",
+        paper="Liu et al., CVPR 2019 (OLTR)",
+    )
+    yield DatasetSpec(
+        "places-lt",
+        target="ltbench.data.benchmarks:PlacesLT",
+        summary="Places-LT: 365 classes, 62,500 training images, 4,980 to 5 a class; your copy of Places365, any layout.",
+        paper="Liu et al., CVPR 2019 (OLTR)",
+    )
+    yield DatasetSpec(
+        "inaturalist2018",
+        target="ltbench.data.benchmarks:INaturalist2018",
+        summary="iNaturalist 2018: 8,142 species, 437,513 images for training and validation, 1,000 to 2 a class; your copy.",
+        paper="Van Horn et al., CVPR 2018",
+    )

@@ -3,60 +3,78 @@
 from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
+
+from ltbench.data.draws import SAMPLES, Draws
 
 _LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey level (ITU-R 601-2)."""
 
 
-def jitter_color(images: Tensor, strength: tuple[float, float, float, float], generator: Generator | None) -> Tensor:
+def draw_jitter(draws: Draws) -> Tensor:
+    """float32[B, 2, 4]: how far each of brightness, contrast, saturation and hue is changed (-1 to 1), and their places."""
+    change = draws.uniform(4, SAMPLES) * 2 - 1
+    order = draws.uniform(4, SAMPLES).argsort(dim=0)
+    return torch.stack([change.T, order.argsort(dim=0).T.float()], dim=1)
+
+
+def jitter_color(images: Tensor, strength: tuple[float, float, float, float], drawn: Tensor) -> Tensor:
     """Brightness, contrast, saturation and hue changed at random, in a random order for each sample.
 
     Args:
         images: float32[B, C, H, W] in 0..1, C of 1 or 3. Saturation and hue leave greyscale images alone.
         strength: of the four. Factors are uniform in [max(0, 1 - s), 1 + s]; the hue turns by up to s of the circle.
-        generator: a CPU generator.
+        drawn: float32[B, 2, 4] from :func:`draw_jitter`.
 
     Returns:
         float32[B, C, H, W] in 0..1.
     """
-    batch, channels = images.shape[:2]
-    uniform = torch.rand(4, batch, generator=generator) * 2 - 1
-    order = torch.rand(4, batch, generator=generator).argsort(dim=0)
-    images = images.clone()
-    for step in order:
-        for operation in range(4 if channels == 3 else 2):
-            chosen = torch.nonzero(step == operation).flatten()
-            if strength[operation] and len(chosen):
-                change = uniform[operation, chosen] * strength[operation]
-                amount = change if operation == 3 else (1 + change).clamp_(min=0)
-                chosen = chosen.to(images.device)
-                amount = amount.view(-1, 1, 1, 1).to(images.device)
-                images[chosen] = _OPERATIONS[operation](images[chosen], amount)
-    return images
+    wanted = [number for number in range(4 if images.shape[1] == 3 else 2) if strength[number]]
+    if not wanted:
+        return images
+    change, place = drawn.unbind(dim=1)
+    # Samples with one order are changed together, operation by operation.
+    orders = place[:, wanted].argsort(dim=1)
+    result = images.clone()
+    for order in torch.unique(orders, dim=0):
+        chosen = (orders == order).all(dim=1).nonzero().flatten()
+        together = len(chosen) == len(images)
+        group = result if together else result[chosen.to(images.device)]
+        for position in order.tolist():
+            operation = wanted[position]
+            amount = change[chosen, operation] * strength[operation]
+            if operation != 3:
+                amount = (1 + amount).clamp_(min=0)
+            group = _OPERATIONS[operation](group, amount.view(-1, 1, 1, 1).to(images.device))
+        if together:
+            return group
+        result[chosen.to(images.device)] = group
+    return result
 
 
 def _grey(images: Tensor) -> Tensor:
     """float32[B, 1, H, W]"""
     if images.shape[1] == 1:
         return images
-    return (images * torch.tensor(_LUMA, device=images.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    red, green, blue = images.split(1, dim=1)
+    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Scaled by ``factor`` (float32[B, 1, 1, 1])."""
-    return (images * factor).clamp_(0, 1)
+    """Scaled by ``factor`` (float32[B, 1, 1, 1]), in place."""
+    return images.mul_(factor).clamp_(0, 1)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Mixed with its mean grey level."""
-    mean = _grey(images).mean(dim=(1, 2, 3), keepdim=True)
-    return torch.lerp(mean, images, factor).clamp_(0, 1)
+    """Mixed with its mean grey level, in place."""
+    mean = _grey(images.mean(dim=(2, 3), keepdim=True))
+    return images.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Mixed with its greyscale version."""
-    return torch.lerp(_grey(images), images, factor).clamp_(0, 1)
+    """Mixed with its greyscale version, in place."""
+    grey = _grey(images).mul_(1 - factor)
+    return images.mul_(factor).add_(grey).clamp_(0, 1)
 
 
 def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:

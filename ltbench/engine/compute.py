@@ -1,5 +1,6 @@
 """Device, precision and processes: a thin layer on accelerate that the rest of the engine asks."""
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -71,6 +72,11 @@ class Compute:
     @property
     def world(self) -> int:
         return int(self.accelerator.num_processes)
+
+    @property
+    def local_world(self) -> int:
+        """Processes of the run on this machine."""
+        return min(self.world, int(os.environ.get("LOCAL_WORLD_SIZE", self.world)))
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()

@@ -43,6 +43,11 @@ class Workbench:
     reporter: Reporter
     after_epoch: Callable[[str, int, dict[str, Any]], None]
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square images that are read from files."""
+        return self.image_shape[-1]
+
     def new_backbone(self, method: str) -> Backbone:
         """Initial weights from the method's own stream; those of a pretrained trunk are read anew."""
         with global_stream(self.seed, method, "backbone"):

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ltbench.data.base import CutSplit
+from ltbench.data.draws import SAMPLES
 from ltbench.data.samplers import EpochSampler, SubsetSampler
 from ltbench.engine.checkpoint import Checkpoint
-from ltbench.engine.inference import apply_head, run_over
+from ltbench.engine.inference import View, apply_head, run_over
 from ltbench.engine.loading import EpochBatches, training_loader
 from ltbench.engine.seeding import global_stream, seed_globals, stream, stream_seed
-from ltbench.engine.training import Task, Trainee, train
+from ltbench.engine.training import Part, Task, Trainee, train
 from ltbench.errors import DataError
 from ltbench.method import Loss, Member, TrainingResult, Validation
 from ltbench.optim import OptimConfig
@@ -51,6 +53,8 @@ class Fitting:
         bench = self.workbench
         below_head = None if self.learnable_blocks is None else self.learnable_blocks - 1
         member.backbone.set_learnable(0 if self.features is not None else below_head)
+        if bench.compute.config.gradient_checkpointing and self.features is None:
+            member.backbone.save_memory()
         trainee = Trainee(None if self.features is not None else member.backbone, member.head)
         sampler = self.sampler or SubsetSampler(self._own_samples(self._labels))
         batches = EpochBatches(sampler, self.optim.batch_size, bench.compute, bench.seed, self.stage, self.label)
@@ -93,31 +97,32 @@ class Fitting:
         """Positions of the samples whose class the member covers."""
         return torch.isin(labels, self.member.classes).nonzero().flatten()
 
-    def _image_batches(self, batches: EpochBatches) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
+    def _image_batches(self, batches: EpochBatches) -> Callable[[int], Iterator[Part]]:
         bench, compute = self.workbench, self.workbench.compute
-        loader = training_loader(bench.train, batches, compute)
+        loader = training_loader(bench.train, batches, bench.augment, bench.image_size, compute)
+        cuts = isinstance(bench.train, CutSplit)
 
-        def of_epoch(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        def of_epoch(epoch: int) -> Iterator[Part]:
             batches.epoch = epoch
-            generator = stream(bench.seed, self.stage, self.label, "augment", epoch, compute.rank)
-            for batch in loader:
-                images = bench.augment.train(compute.images(batch.images), generator)
-                yield compute.images(images), self._targets[batch.labels.to(compute.device)]
+            generator = stream(bench.seed, self.stage, self.label, "augment", epoch, 0)
+            for share, batch in zip(batches.shares(), loader, strict=True):
+                images = bench.augment.train(compute.images(batch.images), share.draws(generator), cuts)
+                yield Part(compute.images(images), self._targets[batch.labels.to(compute.device)], share.total)
 
         return of_epoch
 
-    def _feature_batches(self, batches: EpochBatches) -> Callable[[int], Iterator[tuple[Tensor, Tensor]]]:
+    def _feature_batches(self, batches: EpochBatches) -> Callable[[int], Iterator[Part]]:
         bench, compute, features = self.workbench, self.workbench.compute, self.features
         assert features is not None
         views, labels = len(features), self._labels
 
-        def of_epoch(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        def of_epoch(epoch: int) -> Iterator[Part]:
             batches.epoch = epoch
-            generator = stream(bench.seed, self.stage, self.label, "views", epoch, compute.rank)
-            for positions in batches:
-                chosen = torch.as_tensor(positions)
-                view = torch.randint(views, (len(chosen),), generator=generator)
-                yield features[view, chosen].to(compute.device), self._targets[labels[chosen].to(compute.device)]
+            generator = stream(bench.seed, self.stage, self.label, "views", epoch, 0)
+            for share in batches.shares():
+                view = share.draws(generator).integers(0, views, SAMPLES)
+                inputs = features[view, share.samples].to(compute.device)
+                yield Part(inputs, self._targets[labels[share.samples].to(compute.device)], share.total)
 
         return of_epoch
 
@@ -137,5 +142,6 @@ class Fitting:
             features = bench.features.get(self.member.backbone, "val", bench.val)[validation.indices]
             logits = apply_head(self.member.head, features, bench.compute)
         else:
-            logits = run_over(self.member.module, bench.val, bench.compute, bench.augment.plain, validation.indices)
+            view = View(bench.augment, bench.image_size)
+            logits = run_over(self.member.module, bench.val, bench.compute, view, validation.indices)
         return 100.0 * int((logits.argmax(dim=1) == validation.targets).sum()) / len(validation.targets)

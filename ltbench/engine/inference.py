@@ -1,7 +1,5 @@
 """Features and logits of a whole split, each computed once: what a frozen backbone gives is shared by every member on it."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,11 @@ from torch import Tensor, nn
 from ltbench.backbones import Backbone, weights_digest
 from ltbench.canonical import digest
 from ltbench.data.augment import Augment
-from ltbench.data.base import Split
+from ltbench.data.base import CutSplit, Split
+from ltbench.data.cuts import Cut
+from ltbench.data.draws import Draws
 from ltbench.engine.compute import Compute
-from ltbench.engine.loading import inference_loader
+from ltbench.engine.loading import Batches, inference_batch, inference_loader
 from ltbench.engine.progress import Reporter
 from ltbench.engine.seeding import stream
 from ltbench.files import save_beside
@@ -23,24 +23,69 @@ HEAD_CHUNK = 8192
 """Samples a head sees at once."""
 
 
+class View:
+    """How the images of a split are read and prepared for one pass without gradients: as they are.
+
+    Args:
+        augment: the run's.
+        size: side of the images that are read from a :class:`ltbench.data.base.CutSplit`, where ``augment`` sets none.
+    """
+
+    def __init__(self, augment: Augment, size: int) -> None:
+        self.augment, self.size = augment, size
+
+    def cut(self, samples: list[int]) -> Cut:
+        """What to read of the samples at these positions."""
+        return self.augment.plain_cut(self.size)
+
+    def prepare(self, images: Tensor, samples: Tensor) -> Tensor:
+        """float32[B, C, h, w] of the images that were read, at the positions ``samples`` int64[B]; called batch by batch."""
+        return self.augment.plain(images)
+
+
+class AugmentedView(View):
+    """An augmented view of a whole split, the same for however many processes share it.
+
+    Args:
+        seed, names: name the view's random streams.
+        total: samples of the split.
+        batch_size: of each batch, over all processes.
+        cuts: the images are cut when they are read.
+    """
+
+    def __init__(
+        self, augment: Augment, size: int, seed: int, names: tuple[object, ...], total: int, batch_size: int, cuts: bool
+    ) -> None:
+        super().__init__(augment, size)
+        self.seed, self.names, self.cuts = seed, names, cuts
+        self.total, self.batch_size = total, batch_size
+        self._start = 0
+        self._stream = stream(seed, *names, 0)
+
+    def cut(self, samples: list[int]) -> Cut:
+        draws = [Draws(stream(self.seed, *self.names, "cut", sample), 1) for sample in samples]
+        return self.augment.training_cut(draws, self.size)
+
+    def prepare(self, images: Tensor, samples: Tensor) -> Tensor:
+        whole = min(self.batch_size, self.total - self._start)
+        # accelerate evens out the last batch with the first samples of all; what they get is dropped.
+        places = (samples.cpu() - self._start).clamp_(0, whole - 1)
+        self._start += whole
+        return self.augment.train(images, Draws(self._stream, whole, places), self.cuts)
+
+
 @torch.inference_mode()
-def run_over(
-    module: nn.Module,
-    split: Split,
-    compute: Compute,
-    prepare: Callable[[Tensor], Tensor],
-    indices: Tensor | None = None,
-) -> Tensor:
-    """``module(prepare(images))`` for every sample in order: float32[N, D] on the CPU of every process.
+def run_over(module: nn.Module, split: Split, compute: Compute, view: View, indices: Tensor | None = None) -> Tensor:
+    """``module`` of every sample's image in order: float32[N, D] on the CPU of every process.
 
     The module is left in eval mode. Tail samples that accelerate repeats to even out the last batch are dropped.
     """
     module.eval()
     rows: list[Tensor] = []
-    for batch in inference_loader(split, compute, indices):
-        images = compute.images(batch.images)
+    for batch in Batches(inference_loader(split, compute, view.cut, indices)):
+        images = view.prepare(compute.images(batch.images), batch.indices)
         with compute.autocast():
-            answer = module(prepare(images))
+            answer = module(images)
         rows.append(compute.accelerator.gather_for_metrics(answer.float()).cpu())
     return torch.cat(rows)
 
@@ -58,13 +103,14 @@ class FeatureStore:
     Args:
         folder: where they are kept.
         augment: how images are prepared.
+        size: see :class:`View`.
         identity: what else the features depend on (dataset fingerprint, augmentation, model), as plain values.
     """
 
     def __init__(
-        self, folder: Path, augment: Augment, compute: Compute, seed: int, reporter: Reporter, identity: Any
+        self, folder: Path, augment: Augment, size: int, compute: Compute, seed: int, reporter: Reporter, identity: Any
     ) -> None:
-        self.folder, self.augment, self.compute = folder, augment, compute
+        self.folder, self.augment, self.size, self.compute = folder, augment, size, compute
         self.seed, self.reporter, self.identity = seed, reporter, identity
         self.passes = 0
         self._memory: dict[str, Tensor] = {}
@@ -84,17 +130,22 @@ class FeatureStore:
 
     def _compute(self, backbone: Backbone, name: str, split: Split, view: int, path: Path) -> Tensor:
         self.passes += 1
-        prepare: Callable[[Tensor], Tensor] = self.augment.plain
-        if view:
-            generator = stream(self.seed, "features", name, "view", view, self.compute.rank)
-            prepare = partial(self.augment.train, generator=generator)
+        way = self._view(name, split, view)
         was_training = backbone.training
         with self.reporter.working(f"features of {name}" + (f", view {view}" if view else "")):
-            values = run_over(self.compute.place(backbone), split, self.compute, prepare)
+            values = run_over(self.compute.place(backbone), split, self.compute, way)
         backbone.train(was_training)
         if self.compute.is_main:
             save_beside({"features": values}, path)
         return values
+
+    def _view(self, name: str, split: Split, number: int) -> View:
+        if not number:
+            return View(self.augment, self.size)
+        names = ("features", name, "view", number)
+        batch = inference_batch(self.compute)
+        cuts = isinstance(split, CutSplit)
+        return AugmentedView(self.augment, self.size, self.seed, names, len(split), batch, cuts)
 
 
 def _read(path: Path) -> Tensor:

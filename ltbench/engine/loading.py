@@ -1,20 +1,29 @@
 """From a split and an order of indices to batches on this process."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from accelerate.data_loader import prepare_data_loader
-from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, SequentialSampler, Subset
+from torch import Generator, Tensor
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
-from ltbench.data.base import Split
+from ltbench.data.augment import Augment
+from ltbench.data.base import Batch, CutSplit, Split
+from ltbench.data.cuts import Cut
+from ltbench.data.draws import Draws
 from ltbench.data.samplers import EpochSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.seeding import stream
-from ltbench.errors import UsageError
+from ltbench.errors import DataError, UsageError
 
 SMALLEST = 2
 """Samples a process needs in a training batch or a piece of one: BatchNorm over one sample of a 1x1 map has no variance."""
+
+MOST_WORKERS = 16
+"""Processes that read images, unless the settings ask for more."""
 
 
 def cut(order: Tensor, batch_size: int, world: int = 1) -> list[Tensor]:
@@ -36,6 +45,24 @@ def cut(order: Tensor, batch_size: int, world: int = 1) -> list[Tensor]:
     return batches
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one process has of a batch.
+
+    Attributes:
+        samples: int64[B], positions in the split.
+        places: int64[B], their places in the whole batch.
+        total: samples of the whole batch.
+    """
+
+    samples: Tensor
+    places: Tensor
+    total: int
+
+    def draws(self, generator: Generator) -> Draws:
+        return Draws(generator, self.total, self.places if len(self.places) < self.total else None)
+
+
 class EpochBatches:
     """The batches of one process: the global order of an epoch, cut, each batch dealt out to the processes without repeats."""
 
@@ -43,16 +70,56 @@ class EpochBatches:
         self.sampler, self.batch_size, self.compute = sampler, batch_size, compute
         self.seed, self.names = seed, names
         self.epoch = 0
+        self._made: tuple[int, list[Share]] | None = None
 
     def __len__(self) -> int:
-        return len(cut(self._order(), self.batch_size, self.compute.world))
+        return len(self.shares())
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in cut(self._order(), self.batch_size, self.compute.world):
-            yield batch[self.compute.rank :: self.compute.world].tolist()
+        for share in self.shares():
+            yield share.samples.tolist()
 
-    def _order(self) -> Tensor:
-        return self.sampler.indices(self.epoch, stream(self.seed, *self.names, "order", self.epoch))
+    def shares(self) -> list[Share]:
+        """Those of the epoch, in order."""
+        if self._made is None or self._made[0] != self.epoch:
+            rank, world = self.compute.rank, self.compute.world
+            order = self.sampler.indices(self.epoch, stream(self.seed, *self.names, "order", self.epoch))
+            shares = [
+                Share(batch[rank::world], torch.arange(len(batch))[rank::world], len(batch))
+                for batch in cut(order, self.batch_size, world)
+            ]
+            self._made = self.epoch, shares
+        return self._made[1]
+
+
+CutOf = Callable[[Any], Cut]
+"""What to read of a batch's images, from what identifies the batch."""
+
+
+class CutBatches:
+    """As :class:`EpochBatches`, each batch with what is to be read of its images: drawn here, whoever reads them."""
+
+    def __init__(self, batches: EpochBatches, augment: Augment, size: int) -> None:
+        self.batches, self.augment, self.size = batches, augment, size
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[tuple[list[int], Cut]]:
+        batches = self.batches
+        generator = stream(batches.seed, *batches.names, "cut", batches.epoch)
+        for share in batches.shares():
+            yield share.samples.tolist(), self.augment.training_cut([share.draws(generator)], self.size)
+
+
+class _CutOnDemand:
+    """A dataset for :class:`CutBatches`."""
+
+    def __init__(self, split: CutSplit) -> None:
+        self.split = split
+
+    def __getitems__(self, asked: tuple[list[int], Cut]) -> Batch:
+        return self.split.cut(*asked)
 
 
 def _whole(batch: Any) -> Any:
@@ -60,33 +127,64 @@ def _whole(batch: Any) -> Any:
     return batch
 
 
-def training_loader(split: Split, batches: EpochBatches, compute: Compute) -> DataLoader[Any]:
-    """Whole uint8 batches in the order of ``batches``; set ``batches.epoch`` before each pass."""
-    workers = compute.config.workers
-    return DataLoader(
-        split,  # type: ignore[arg-type]
-        batch_sampler=batches,
+def workers_of(split: Split, compute: Compute) -> int:
+    """Processes that read a split: as set, or by default none for data in memory, for files all cores but one (16 at most)."""
+    if compute.config.workers is not None:
+        return compute.config.workers
+    if not isinstance(split, CutSplit):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, max(1, cores // compute.local_world - 1))
+
+
+def training_loader(
+    split: Split, batches: EpochBatches, augment: Augment, size: int, compute: Compute
+) -> Iterable[Batch]:
+    """Whole uint8 batches in the order of ``batches``; set ``batches.epoch`` before each pass.
+
+    ``size``: side of the images that are read from a :class:`ltbench.data.base.CutSplit`, where ``augment`` sets none.
+    """
+    workers = workers_of(split, compute)
+    source, order = (split, batches)
+    if isinstance(split, CutSplit):
+        source, order = _CutOnDemand(split), CutBatches(batches, augment, size)  # type: ignore[assignment]
+    loader: DataLoader[Any] = DataLoader(
+        source,  # type: ignore[arg-type]
+        batch_sampler=order,
         collate_fn=_whole,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=compute.device.type == "cuda",
     )
+    return Batches(loader)
 
 
-def inference_loader(split: Split, compute: Compute, indices: Tensor | None = None) -> Any:
+class Batches:
+    """A loader whose errors read as if there were no worker processes."""
+
+    def __init__(self, loader: Iterable[Batch]) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        try:
+            yield from self.loader
+        except DataError as error:
+            # A worker's error arrives as the text of its traceback, whose last line is the message.
+            raise DataError(str(error).rpartition(f"{DataError.__name__}: ")[2].strip()) from None
+
+
+def inference_loader(split: Split, compute: Compute, cut_of: CutOf, indices: Tensor | None = None) -> Any:
     """The split (or the samples at ``indices``) in order, sharded by accelerate; read it through ``gather_for_metrics``.
 
     Accelerate's function, not the accelerator's method: that one keeps every loader, and with it the test split, where a
     method could find it.
     """
-    source: Any = split if indices is None else _Selection(split, indices)
-    size = compute.config.eval_batch_size
-    size = max(compute.world, size - size % compute.world)
+    source = _InOrder(split, cut_of, indices)
     loader: DataLoader[Any] = DataLoader(
-        source,
-        batch_sampler=BatchSampler(SequentialSampler(source), size, drop_last=False),
+        source,  # type: ignore[arg-type]
+        batch_sampler=BatchSampler(SequentialSampler(source), inference_batch(compute), drop_last=False),
         collate_fn=_whole,
-        num_workers=compute.config.workers,
+        num_workers=workers_of(split, compute),
         pin_memory=compute.device.type == "cuda",
     )
     return prepare_data_loader(
@@ -100,11 +198,24 @@ def inference_loader(split: Split, compute: Compute, indices: Tensor | None = No
     )
 
 
-class _Selection(Subset[Any]):
-    """A part of a split that still answers with whole batches."""
+def inference_batch(compute: Compute) -> int:
+    """Samples of a batch without gradients, over all processes."""
+    size = compute.config.eval_batch_size
+    return max(compute.world, size - size % compute.world)
 
-    def __init__(self, split: Split, indices: Tensor) -> None:
-        super().__init__(split, indices.tolist())  # type: ignore[arg-type]
 
-    def __getitems__(self, positions: list[int]) -> Any:
-        return self.dataset.__getitems__([self.indices[position] for position in positions])  # type: ignore[attr-defined]
+class _InOrder:
+    """A split, or the samples of it at ``indices``, read as ``cut_of`` their positions says where it can be cut."""
+
+    def __init__(self, split: Split, cut_of: CutOf, indices: Tensor | None) -> None:
+        self.split, self.cut_of = split, cut_of
+        self.indices = None if indices is None else indices.tolist()
+
+    def __len__(self) -> int:
+        return len(self.split) if self.indices is None else len(self.indices)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        samples = positions if self.indices is None else [self.indices[position] for position in positions]
+        if isinstance(self.split, CutSplit):
+            return self.split.cut(samples, self.cut_of(samples))
+        return self.split.__getitems__(samples)

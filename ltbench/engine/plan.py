@@ -106,12 +106,13 @@ def _required_by_some_method() -> set[str]:
 def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[str, Any]:
     folds = fold_rule(config.folds).assign(dataset.train_counts)
     return {
-        "dataset": {"name": config.dataset.name, "fingerprint": dataset.fingerprint},
+        "dataset": {"name": config.dataset.name, "fingerprint": dataset.fingerprint, "storage": dataset.storage},
         "folds": digest(folds.tolist()),
         "backbone": _with_contents(config.backbone),
         "augment": config.augment.model_dump(mode="json"),
         "precision": precision,
         "gradient_accumulation": config.compute.gradient_accumulation,
+        "gradient_checkpointing": config.compute.gradient_checkpointing,
         "seed": config.seed,
     }
 

@@ -14,6 +14,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 from torch import Tensor
 
 SECONDS_BETWEEN = 0.25
@@ -71,6 +72,7 @@ class Reporter:
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet)
         self._live = self.console.is_terminal and not quiet
+        self._spinner: Status | None = None
 
     def line(self, text: str) -> None:
         self.console.print(text, highlight=False)
@@ -81,7 +83,7 @@ class Reporter:
         if not self._live:
             yield Bar(label, epochs, steps_per_epoch, None)
             return
-        with self._bars() as progress:
+        with self._alone(self._bars()) as progress:
             yield Bar(label, epochs, steps_per_epoch, progress)
 
     @contextmanager
@@ -90,7 +92,7 @@ class Reporter:
         if not self._live:
             yield lambda: None
             return
-        with self._bars() as progress:
+        with self._alone(self._bars()) as progress:
             yield partial(progress.advance, progress.add_task(label, total=total, detail=""))
 
     def _bars(self) -> Progress:
@@ -107,8 +109,25 @@ class Reporter:
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
         """A spinner around something without steps."""
-        if self._live:
-            with self.console.status(text):
-                yield
-        else:
+        if not self._live:
             yield
+            return
+        with self.console.status(text) as spinner:
+            self._spinner = spinner
+            try:
+                yield
+            finally:
+                self._spinner = None
+
+    @contextmanager
+    def _alone(self, progress: Progress) -> Iterator[Progress]:
+        """The bars in place of a spinner: rich shows one thing at a time."""
+        spinner = self._spinner
+        if spinner is not None:
+            spinner.stop()
+        try:
+            with progress:
+                yield progress
+        finally:
+            if spinner is not None:
+                spinner.start()

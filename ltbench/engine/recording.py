@@ -52,6 +52,7 @@ class RecordMaker:
             val=len(dataset.split("val")),
             test=len(dataset.split("test")),
             options=resolved.config.dataset.options,
+            skipped={name: tuple(names) for name, names in dataset.skipped.items()},
         )
         self.resolution = augment.config.size or dataset.image_shape[-1]
 

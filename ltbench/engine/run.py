@@ -166,6 +166,7 @@ class Engine:
         config = self.resolved.config.dataset
         cls: type[Dataset] = plugins().datasets.load(config.name)
         dataset = cls(self.resolved.dataset_options, config.root)
+        dataset.progress = self.reporter.steps
         with self.compute.accelerator.main_process_first(), self.reporter.working(f"opening {config.name}"):
             dataset.split("train")
             dataset.split("val")
@@ -179,9 +180,19 @@ class Engine:
         }
         augment = Augment(config.augment, dataset.mean, dataset.std)
         model = [config.backbone.name, config.backbone.kwargs]
-        identity = [dataset.fingerprint, config.augment.model_dump(), dataset.mean, dataset.std, model]
+        identity = [dataset.fingerprint, dataset.storage, config.augment.model_dump(), dataset.mean, dataset.std, model]
+        shape, size = dataset.image_shape, config.augment.size
+        if size:
+            shape = shape[0], size, size
         store = partial(
-            FeatureStore, self.cache / "features", augment, self.compute, config.seed, self.reporter, identity
+            FeatureStore,
+            self.cache / "features",
+            augment,
+            shape[-1],
+            self.compute,
+            config.seed,
+            self.reporter,
+            identity,
         )
         self._test_features = store()
         plan, compute = (
@@ -197,7 +208,7 @@ class Engine:
             train=dataset.split("train"),
             val=dataset.split("val"),
             classes=Classes(list(dataset.class_names), counts, folds),
-            image_shape=dataset.image_shape,
+            image_shape=shape,
             backbone=config.backbone,
             augment=augment,
             compute=self.compute,

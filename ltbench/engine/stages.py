@@ -24,6 +24,8 @@ _TRAINING_CODE = (
     "ltbench.backbones",
     "ltbench.data.augment",
     "ltbench.data.color",
+    "ltbench.data.cuts",
+    "ltbench.data.draws",
     "ltbench.data.samplers",
     "ltbench.engine.checkpoint",
     "ltbench.engine.context",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,20 @@ class Trainee(nn.Module):
         return self.head(features), features
 
 
+class Part(NamedTuple):
+    """What one process has of a batch, on the device.
+
+    Attributes:
+        inputs: images float[B, C, H, W] or features float[B, D].
+        targets: int64[B].
+        total: samples of the whole batch.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    total: int
+
+
 @dataclass(frozen=True)
 class Task:
     """One training, everything but the loop.
@@ -40,7 +54,7 @@ class Task:
     Attributes:
         trainee: trained in place.
         optim: settings; ``epochs`` already holds the planned number.
-        batches: epoch (from 0) -> (inputs, targets) on the device, this process's share.
+        batches: epoch (from 0) -> this process's part of each batch.
         steps_per_epoch: number of those.
         loss: see :data:`ltbench.method.Loss`.
         validate: validation accuracy in percent of the trainee as it is, the same on every process.
@@ -51,7 +65,7 @@ class Task:
 
     trainee: Trainee
     optim: OptimConfig
-    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+    batches: Callable[[int], Iterable[Part]]
     steps_per_epoch: int
     loss: Loss
     validate: Callable[[], float]
@@ -119,30 +133,34 @@ def _epoch(
 ) -> float:
     """One pass; returns the mean loss over its samples."""
     total, seen = torch.zeros((), device=compute.device), 0
-    for step, (inputs, targets) in enumerate(task.batches(epoch)):
+    for step, part in enumerate(task.batches(epoch)):
         factor = task.optim.factor(epoch * task.steps_per_epoch + step, task.steps_per_epoch, task.optim.epochs)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         optimizer.zero_grad()
-        total += _backward(task.loss, compute, model, inputs, targets) * len(targets)
+        total += _backward(task.loss, compute, model, part) * len(part.targets)
         optimizer.step()
-        seen += len(targets)
+        seen += len(part.targets)
         bar.step(epoch, total, seen)
     return float(total) / max(1, seen)
 
 
-def _backward(loss: Loss, compute: Compute, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Gradients of the batch's mean loss, in ``gradient_accumulation`` pieces; returns that loss, detached."""
+def _backward(loss: Loss, compute: Compute, model: nn.Module, part: Part) -> Tensor:
+    """Gradients of the batch's mean loss, in ``gradient_accumulation`` pieces; returns the mean over this part, detached.
+
+    Gradients are averaged over the processes, whose parts may differ by a sample: ``balance`` makes up for that.
+    """
+    inputs, targets, balance = part.inputs, part.targets, len(part.targets) * compute.world / part.total
     pieces = max(1, min(compute.config.gradient_accumulation, len(targets) // SMALLEST))
     total = torch.zeros((), device=compute.device)
-    for position, (part, wanted) in enumerate(
+    for position, (piece, wanted) in enumerate(
         zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), strict=True)
     ):
         last = position == pieces - 1
         with nullcontext() if last else compute.accelerator.no_sync(model):
-            logits, features = model(part)
+            logits, features = model(piece)
             value = call_loss(loss, logits, wanted, features) * (len(wanted) / len(targets))
-            compute.accelerator.backward(value)
+            compute.accelerator.backward(value * balance if balance != 1 else value)
         total += value.detach()
     return total
 

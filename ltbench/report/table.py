@@ -10,7 +10,6 @@ from rich.text import Text
 
 from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.report.leaderboard import COLUMNS, Board, Mean, Protocol, Row
-from ltbench.results.reported import ReportedRow
 
 HEADERS = (
     "#",
@@ -28,7 +27,6 @@ HEADERS = (
     "p",
     "Config",
 )
-REPORTED_HEADERS = ("Method", "Backbone", "Epochs", "Fold rule", "Many", "Medium", "Few", "All", "Source", "Read")
 
 NOTHING = "–"
 _LOOK: dict[str, Any] = {"title_justify": "left", "caption_justify": "left", "box": box.SIMPLE, "padding": (0, 1, 0, 0)}
@@ -60,12 +58,6 @@ def cells(rank: int, row: Row) -> list[str]:
         NOTHING if delta is None else p_value(delta.p),
         row.config + ("†" if row.dirty else ""),
     ]
-
-
-def reported_cells(row: ReportedRow) -> list[str]:
-    """One published row under :data:`REPORTED_HEADERS`."""
-    accuracy = [f"{row.accuracy[fold]:.1f}" if fold in row.accuracy else NOTHING for fold in (*FOLDS, "all")]
-    return [row.method, row.backbone, row.epochs, row.fold_rule, *accuracy, row.reference, row.verified]
 
 
 def mean(value: Mean) -> str:
@@ -129,12 +121,12 @@ def _name(row: Row) -> str:
     return f"{'+'.join(row.methods)}{fuser}" + (f" ({remarks})" if remarks else "")
 
 
-def rich_reported(rows: Sequence[ReportedRow]) -> Table:
-    """Published rows for a terminal."""
-    table = Table(title="Reported (not ranked)", **_LOOK)
-    _add_columns(table, REPORTED_HEADERS)
-    for row in rows:
-        table.add_row(*map(Text, reported_cells(row)))
+def rich_table(title: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    """Any cells for a terminal."""
+    table = Table(title=escape(title), **_LOOK)
+    _add_columns(table, headers)
+    for line in lines:
+        table.add_row(*map(Text, line))
     return table
 
 

@@ -14,7 +14,11 @@ class Part(BaseModel):
 
 
 class DatasetInfo(Part):
-    """The data. ``train``, ``val``, ``test``: numbers of samples; ``train_counts``: training images of each class."""
+    """The data.
+
+    ``train``, ``val``, ``test``: numbers of samples; ``train_counts``: training images of each class; ``skipped``: names of
+    the samples of each split that were left out because they could not be read.
+    """
 
     name: str
     fingerprint: Sha256
@@ -24,6 +28,7 @@ class DatasetInfo(Part):
     val: int
     test: int = Field(ge=1)
     options: dict[str, Any] = {}
+    skipped: dict[str, tuple[str, ...]] = {}
 
     @model_validator(mode="after")
     def _counts(self) -> "DatasetInfo":

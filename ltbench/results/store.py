@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from ltbench.cache import cache_dir
 from ltbench.errors import DataError
 from ltbench.results.record import Record
-from ltbench.results.reported import ReportedRow
+from ltbench.results.reported import Reported
 
 if TYPE_CHECKING:
     import pandas
@@ -20,7 +20,7 @@ RECORDS = "*--*--s*-*.json"
 """Names of record files: in a folder only these are read, for a run's folder holds other JSON files too."""
 
 REPORTED = "reported*.json"
-"""Names of files with a list of published rows."""
+"""Names of files with published rows."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -78,9 +78,9 @@ def record_files(*places: Path) -> Iterator[Path]:
     return _files(places, RECORDS)
 
 
-def load_reported(*places: Path) -> list[ReportedRow]:
+def load_reported(*places: Path) -> list[Reported]:
     """The published rows in these files and (recursively) folders. Raises DataError for a malformed file."""
-    return [_checked(ReportedRow, entry, path) for path in _files(places, REPORTED) for entry in _entries(path)]
+    return [_checked(Reported, _json(path), path) for path in _files(places, REPORTED)]
 
 
 def read_record(path: Path) -> Record:
@@ -146,13 +146,6 @@ def _files(places: tuple[Path, ...], pattern: str) -> Iterator[Path]:
 def no_records(place: Path) -> DataError:
     """What to say when there is nothing below ``place``."""
     return DataError(f"no records in {place}. 'ltbench run' makes some; --results names another folder.")
-
-
-def _entries(path: Path) -> list[Any]:
-    content = _json(path)
-    if not isinstance(content, list):
-        raise DataError(f"{path}: expected a list of published rows.")
-    return content
 
 
 def _json(path: Path) -> Any:

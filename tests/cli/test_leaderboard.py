@@ -95,11 +95,55 @@ def test_a_page_without_records_is_stale(results: Path) -> None:
     assert "other-lt/LEADERBOARD.md is stale: no record" in str(fail(leaderboard, "--check")).replace("\\", "/")
 
 
-def test_published_rows_are_printed_apart(results: Path) -> None:
-    rows = [{"dataset": "toy-lt", "method": "Theirs", "accuracy": {"all": 99.0}, "reference": "A paper"}]
-    (results / "toy-lt" / "reported.json").write_text(json.dumps(rows))
+def publish(results: Path, dataset: str) -> None:
+    """One row that agrees with its folds, and one that does not."""
+    accuracy = {"many": 90.0, "medium": 80.0, "few": 70.0, "all": 80.0}
+    rows = [
+        {"method": "Theirs", "accuracy": accuracy, "backbone": "ResNet-10", "reference": "A paper"},
+        {"method": "Odd", "accuracy": accuracy | {"all": 99.0}, "backbone": "ResNet-10", "reference": "A paper"},
+    ]
+    sizes = {"paper": {"many": 2, "medium": 2, "few": 2}}
+    (results / dataset).mkdir(exist_ok=True)
+    content = {"dataset": dataset, "fold_sizes": sizes, "rows": rows}
+    (results / dataset / "reported.json").write_text(json.dumps(content))
+
+
+def test_published_rows_are_printed_apart_when_their_dataset_is_asked_for(results: Path) -> None:
+    publish(results, "toy-lt")
     output = succeed(leaderboard, "--dataset", "toy-lt")
-    assert output.index("experts / joint") < output.index("Reported (not ranked)") < output.index("Theirs")
+    assert output.index("experts / joint") < output.index("Reported on toy-lt (not ranked)") < output.index("Theirs")
+    assert "‡1 Odd: All is 99.0, its folds imply 80.00 under paper (+19.00)." in output
+    assert any(line.startswith("‡: the row contradicts itself.") for line in output.splitlines())
+    assert "Nothing measured" not in output
+    everything = succeed(leaderboard)
+    assert "Theirs" not in everything
+    assert "toy-lt: 2 reported rows; see 'ltbench leaderboard --results results --dataset toy-lt'." in everything
+
+
+def test_a_dataset_with_published_rows_alone(results: Path) -> None:
+    publish(results, "new-lt")
+    assert "new-lt: nothing measured yet, 2 reported rows" in succeed(leaderboard)
+    output = succeed(leaderboard, "--dataset", "new-lt")
+    assert "Nothing measured yet" in output
+    assert "ltbench data check new-lt --data-root DIR" in output
+    assert "new-lt/LEADERBOARD.md is missing" in str(fail(leaderboard, "--dataset", "new-lt", "--check"))
+    succeed(leaderboard, "--dataset", "new-lt", "--write")
+    assert "up to date" in succeed(leaderboard, "--dataset", "new-lt", "--check")
+
+    save(record(data="new-lt"), results)
+    assert "is stale" in str(fail(leaderboard, "--dataset", "new-lt", "--check"))
+    succeed(leaderboard, "--dataset", "new-lt", "--write")
+    text = (results / "new-lt" / "LEADERBOARD.md").read_text()
+    assert text.index("| experts | joint |") < text.index("| Theirs |")
+
+
+def test_json_has_the_published_rows_with_their_check(results: Path) -> None:
+    publish(results, "toy-lt")
+    content = json.loads(succeed(leaderboard, "--dataset", "toy-lt", "--json"))
+    (file,) = content["reported"]
+    theirs, odd = file["rows"]
+    assert theirs["check"]["verdict"] == "agrees"
+    assert odd["check"] == {"stated": 99.0, "implied": {"paper": 80.0}, "fits": [], "verdict": "contradicts"}
 
 
 def test_a_bad_record_is_named(results: Path) -> None:

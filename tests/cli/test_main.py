@@ -110,7 +110,8 @@ def test_the_help_lists_every_command_and_nothing_is_listed_that_is_not_there(ca
     assert invoke(["--help"]) == 0
     printed = capsys.readouterr().out
     folder = Path(ltbench.cli.__file__).parent
-    there = {path.stem for path in folder.glob("*.py") if hasattr(import_module(f"ltbench.cli.{path.stem}"), "command")}
+    modules = {path.stem for path in [*folder.glob("*.py"), *(file.parent for file in folder.glob("*/__init__.py"))]}
+    there = {name for name in modules if hasattr(import_module(f"ltbench.cli.{name}"), "command")}
     described = {name: summary for commands in COMMANDS.values() for name, summary in commands.items()}
     assert there <= set(described)
     for name in there:

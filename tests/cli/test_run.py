@@ -62,6 +62,13 @@ def test_json_is_all_that_is_on_standard_output(ltb) -> None:
     for record in answer["records"]:
         assert record["dataset"]["test"] == 90
         assert set(record["metrics"]["paper"]) >= FOLDS
+        assert record["track"]["backbone"].startswith("resnet10 (max_pool=False, ")
+        assert {key: value for key, value in record["track"].items() if key != "backbone"} == {
+            "pretraining": "none",
+            "epochs": 2,
+            "augmentation": "shift=2",
+            "resolution": 16,
+        }
 
 
 def test_a_dry_run_trains_nothing(ltb, own_cache: Path) -> None:

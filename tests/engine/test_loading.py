@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ltbench.config import ComputeConfig
+from ltbench.data.augment import Augment, AugmentConfig
 from ltbench.data.base import TensorSplit
 from ltbench.data.samplers import InstanceSampler
 from ltbench.engine.compute import Compute
-from ltbench.engine.inference import run_over
+from ltbench.engine.inference import View, run_over
 from ltbench.engine.loading import SMALLEST, EpochBatches, cut, training_loader
 from ltbench.errors import UsageError
 
@@ -56,7 +57,8 @@ def test_the_processes_share_each_batch_without_repeats(samples: int, batch_size
 def cut_alone(samples: int, batch_size: int, world: int, seed: int) -> list[list[int]]:
     """The whole batches that ``world`` processes have together: their order does not depend on who they are."""
     whole = EpochBatches(InstanceSampler(samples), batch_size, process(0, 1), seed, "name")
-    return [batch.tolist() for batch in cut(whole._order(), batch_size, world)]
+    order = torch.cat([share.samples for share in whole.shares()])
+    return [batch.tolist() for batch in cut(order, batch_size, world)]
 
 
 def test_every_epoch_has_an_order_of_its_own_and_the_same_in_every_run() -> None:
@@ -84,19 +86,28 @@ class FirstPixel(nn.Module):
         return images[:, :, 0, 0]
 
 
+AS_IT_IS = Augment(AugmentConfig(), [0.0], [1.0])
+
+
+class Raw(View):
+    def prepare(self, images: Tensor, samples: Tensor) -> Tensor:
+        return images.float()
+
+
 @pytest.mark.parametrize("samples", [1, 7, 8, 9, 61])
 def test_inference_answers_for_every_sample_in_order(samples: int) -> None:
     compute = Compute(ComputeConfig(device="cpu", precision="fp32", eval_batch_size=8))
-    answer = run_over(FirstPixel(), numbered(samples), compute, Tensor.float)
+    answer = run_over(FirstPixel(), numbered(samples), compute, Raw(AS_IT_IS, 2))
     assert answer.flatten().tolist() == list(range(samples))
     chosen = torch.arange(samples).flip(0)[::2]
     assert (
-        run_over(FirstPixel(), numbered(samples), compute, Tensor.float, chosen).flatten().tolist() == chosen.tolist()
+        run_over(FirstPixel(), numbered(samples), compute, Raw(AS_IT_IS, 2), chosen).flatten().tolist()
+        == chosen.tolist()
     )
 
 
 def test_worker_processes_read_the_same_batches() -> None:
     compute = Compute(ComputeConfig(device="cpu", precision="fp32", workers=1))
     batches = EpochBatches(InstanceSampler(20), 8, compute, 0, "name")
-    loaded = [batch.indices.tolist() for batch in training_loader(numbered(20), batches, compute)]
+    loaded = [batch.indices.tolist() for batch in training_loader(numbered(20), batches, AS_IT_IS, 2, compute)]
     assert loaded == list(batches)

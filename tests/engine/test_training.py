@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ltbench.config import ComputeConfig
 from ltbench.engine.compute import Compute
+from ltbench.engine.training import Part
 from ltbench.errors import LtbenchError
 from ltbench.optim import OptimChanges, OptimConfig
 
@@ -160,9 +161,9 @@ def test_gradient_accumulation_changes_no_weight(tmp_path: Path, pieces: int) ->
 def test_accumulation_leaves_every_piece_enough_for_batchnorm(tmp_path: Path) -> None:
     compute = Compute(ComputeConfig(device="cpu", precision="fp32", gradient_accumulation=4))
 
-    def five(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def five(epoch: int) -> Iterator[Part]:
         inputs, targets = points()
-        yield inputs[:5], targets[:5]
+        yield Part(inputs[:5], targets[:5], 5)
 
     trainee = linear(nn.BatchNorm1d(4))
     result = run_toy(trainee, constant(), compute, tmp_path, data=five)

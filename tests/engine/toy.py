@@ -12,7 +12,7 @@ from ltbench.engine.checkpoint import Checkpoint
 from ltbench.engine.compute import Compute
 from ltbench.engine.progress import Bar
 from ltbench.engine.seeding import seed_globals, stream
-from ltbench.engine.training import Task, Trainee, train
+from ltbench.engine.training import Part, Task, Trainee, train
 from ltbench.method import TrainingResult
 from ltbench.optim import OptimConfig
 
@@ -28,11 +28,11 @@ def points() -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(epoch: int) -> Iterator[Part]:
     """Batches of 16, 16, 16 and 12 points, in another order each epoch."""
     inputs, targets = points()
     for chosen in torch.randperm(SAMPLES, generator=stream(0, "toy", epoch)).split(BATCH):
-        yield inputs[chosen], targets[chosen]
+        yield Part(inputs[chosen], targets[chosen], len(chosen))
 
 
 def linear(hidden: nn.Module | None = None) -> Trainee:
@@ -57,7 +57,7 @@ def run_toy(
     after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None,
     loss: Callable[..., Tensor] = F.cross_entropy,
     parameter_groups: Any = None,
-    data: Callable[[int], Iterator[tuple[Tensor, Tensor]]] = batches,
+    data: Callable[[int], Iterator[Part]] = batches,
 ) -> TrainingResult:
     """The training loop on the points; validation is on the training points unless told otherwise."""
     task = Task(

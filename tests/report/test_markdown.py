@@ -5,7 +5,7 @@ from results.records import baseline, environment, record, track
 
 from ltbench.report.leaderboard import boards
 from ltbench.report.markdown import page
-from ltbench.results.reported import ReportedRow
+from ltbench.results.reported import Reported
 
 RECORDS = [
     *(baseline(seed=seed, accuracy=share) for seed, share in enumerate([0.35, 0.45])),
@@ -15,19 +15,26 @@ RECORDS = [
 ]
 
 
-def published(method: str, all_classes: float, **changes: object) -> ReportedRow:
+SIZES = {"paper": {"many": 10, "medium": 10, "few": 10}, "oltr": {"many": 10, "medium": 5, "few": 15}}
+
+
+def published(method: str, all_classes: float, **changes: object) -> dict[str, object]:
     values: dict[str, object] = {
-        "dataset": "toy-lt",
         "method": method,
         "accuracy": {"many": 40.0, "medium": 30.0, "few": 20.0, "all": all_classes},
-        "fold_sizes": {"many": 10, "medium": 10, "few": 10},
+        "fold_rule": "paper",
+        "backbone": "ResNet-10",
         "reference": "A paper, Table 1",
     }
-    return ReportedRow.model_validate(values | changes)
+    return values | changes
 
 
-def toy_page(reported: list[ReportedRow] | None = None) -> str:
-    return page("toy-lt", boards(RECORDS), reported or [], "results")
+def reported(*rows: dict[str, object]) -> list[Reported]:
+    return [Reported.model_validate({"dataset": "toy-lt", "fold_sizes": SIZES, "rows": rows})]
+
+
+def toy_page(*rows: dict[str, object]) -> str:
+    return page("toy-lt", boards(RECORDS), reported(*rows) if rows else [], "results")
 
 
 def lines_with(text: str, *parts: str) -> list[str]:
@@ -87,24 +94,61 @@ def test_each_track_has_a_table_and_only_one_with_a_reference_has_differences() 
     ]
 
 
-def test_what_papers_report_stands_apart_and_is_not_ranked() -> None:
-    text = toy_page([published("Theirs", 30.0, verified="from the table"), published("A | B", 30.05)])
-    ranked, reported = text.split("## Reported (not ranked)")
+def test_what_papers_report_stands_below_what_was_measured_and_is_not_ranked() -> None:
+    text = toy_page(published("Theirs", 30.0, verified="from the table", epochs="90"), published("A | B", 30.05))
+    ranked, below = text.split("## Reported (not ranked)")
     assert "Theirs" not in ranked
-    assert "| Theirs |  |  |  | 40.0 | 30.0 | 20.0 | 30.0 | A paper, Table 1 | from the table |" in reported
-    assert "| A \\| B |" in reported
+    assert "not ranked, neither with measured rows" in below
+    row = "| Theirs | 90 | 40.0 | 30.0 | 20.0 | 30.0 | paper | A paper, Table 1 | from the table |  |"
+    assert row in below
+    assert "| A \\| B | – |" in below
+    assert "`paper`: >= 100, 20 to 99, < 20 (Sharma et al. 2020, Table 1); 10 / 10 / 10 classes" in below
+    assert "`oltr`" in below
+    assert "`kang`" not in below
 
 
-def test_a_reported_row_that_contradicts_itself_is_refused_with_the_reason() -> None:
-    text = toy_page([published("Wrong", 35.0)])
-    assert "| Wrong |" not in text
-    assert lines_with(text, "Refused: Wrong (A paper, Table 1). All is 35.00 but the folds imply 30.00")
+def test_a_reported_row_that_contradicts_itself_is_marked_with_how_far_it_is_off() -> None:
+    text = toy_page(published("Wrong", 35.0, epochs="90"), published("Right", 30.0))
+    (wrong,) = lines_with(text, "| Wrong |")
+    assert wrong.endswith("| ‡1 |")
+    (right,) = lines_with(text, "| Right |")
+    assert right.endswith("|  |")
+    notes = lines_with(text, "- ‡1 Wrong (90 epochs): All is 35.0, its folds imply ")
+    assert notes[0].endswith("30.00 under paper (+5.00), 28.33 under oltr (+6.67).")
+
+
+def test_a_page_without_records_says_so_and_how_to_make_some() -> None:
+    text = page("toy-lt", [], reported(published("Theirs", 30.0)), "results")
+    measured, below = text.split("## Reported (not ranked)")
+    assert "| Theirs |" in below
+    assert "## Nothing measured yet" in measured
+    assert "There is no record of toy-lt in `results/toy-lt`" in measured
+    for command in (
+        "data fetch toy-lt",
+        "data check toy-lt --data-root DIR",
+        "data pack toy-lt --data-root DIR",
+        "run --dataset toy-lt --data-root DIR --method all --fuser joint --seeds 0,1,2 --results results",
+        "run --dataset toy-lt --data-root DIR --method experts --fuser kl --fuser soft",
+        "reproduce all --dataset toy-lt --data-root DIR",
+        "leaderboard --results results --dataset toy-lt --write",
+    ):
+        assert lines_with(measured, f"    ltbench {command}")
+    for record_only in ("## Legend", "ltbench verify", "bootstrap"):
+        assert record_only not in text
+    assert "official downloads" not in text
+    assert "Nothing measured yet" not in toy_page(published("Theirs", 30.0))
+
+
+def test_a_page_without_records_names_the_official_downloads_of_a_shipped_benchmark() -> None:
+    text = page("imagenet-lt", [], [], "results")
+    assert text.count("ILSVRC2012_img_train.tar") == text.count("ILSVRC2012_img_val.tar") == 1
+    assert text.index("ILSVRC2012_img_val.tar") < text.index("ltbench data fetch imagenet-lt")
 
 
 def test_same_records_same_bytes() -> None:
-    reported = [published("Theirs", 30.0), published("Wrong", 35.0), published("Other", 30.0)]
-    expected = toy_page(reported)
+    rows = [published("Theirs", 30.0), published("Wrong", 35.0), published("Other", 30.0), published("Odd", 36.0)]
+    expected = toy_page(*rows)
     random = np.random.default_rng(0)
     for _ in range(3):
         shuffled = [RECORDS[index] for index in random.permutation(len(RECORDS))]
-        assert page("toy-lt", boards(shuffled), reported[::-1], "results") == expected
+        assert page("toy-lt", boards(shuffled), reported(*rows[::-1]), "results") == expected

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ltbench.errors import DataError
-from ltbench.results.store import default_results_root, load, load_reported, load_results, save, to_json
+from ltbench.results.store import default_results_root, load, load_results, save, to_json
 
 from .records import baseline, record
 
@@ -108,57 +108,3 @@ def test_order_in_which_the_results_are_looked_for(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("LTBENCH_RESULTS", str(tmp_path / "named"))
     assert default_results_root() == tmp_path / "named"
     assert default_results_root(Path("given")) == Path("given")
-
-
-PUBLISHED = {
-    "dataset": "toy-lt",
-    "method": "KL-div min.",
-    "accuracy": {"many": 25.3, "medium": 20.5, "few": 39.1, "all": 21.9},
-    "fold_sizes": {"many": 391, "medium": 473, "few": 136},
-    "reference": "Sharma et al. 2020, Table 6",
-}
-
-
-def published(tmp_path: Path, **changes: object) -> Path:
-    path = tmp_path / "reported.json"
-    path.write_text(json.dumps([PUBLISHED | changes]))
-    return path
-
-
-def test_published_row_that_contradicts_its_folds(tmp_path: Path) -> None:
-    (row,) = load_reported(published(tmp_path).parent)
-    assert "All is 21.90 but the folds imply 24.9" in row.contradiction()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"accuracy": {"many": 26.3, "medium": 21.3, "few": 38.9, "all": 25.6}},
-        {"fold_sizes": {}},
-        {"accuracy": {"many": 25.3, "all": 21.9}},
-    ],
-)
-def test_published_row_that_agrees_or_cannot_be_checked(tmp_path: Path, changes: dict[str, object]) -> None:
-    (row,) = load_reported(published(tmp_path, **changes))
-    assert row.contradiction() == ""
-
-
-@pytest.mark.parametrize(
-    ("changes", "complaint"),
-    [
-        ({"accuracy": {"all": 101}}, "not a percentage"),
-        ({"accuracy": {"head": 50}}, "'head' is no fold"),
-        ({"reference": ""}, "reference"),
-        ({"source": "measured"}, "reported"),
-    ],
-)
-def test_malformed_published_row(tmp_path: Path, changes: dict[str, object], complaint: str) -> None:
-    with pytest.raises(DataError, match=complaint):
-        load_reported(published(tmp_path, **changes))
-
-
-def test_published_rows_are_a_list(tmp_path: Path) -> None:
-    path = tmp_path / "reported.json"
-    path.write_text("{}")
-    with pytest.raises(DataError, match="expected a list"):
-        load_reported(path)

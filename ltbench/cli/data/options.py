@@ -1,0 +1,46 @@
+"""What the subcommands of ``ltbench data`` that open a dataset have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from ltbench.data.base import Dataset
+
+data_root_option = click.option(
+    "--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images."
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="An option of the dataset, as 'ltbench show NAME' lists them: --set lists=/data/lists; with or without the "
+    "'dataset.options.' that 'ltbench run' wants before it. May be repeated.",
+)
+
+
+def open_dataset(name: str, root: Path | None, overrides: Sequence[str], **preset: Any) -> Dataset:
+    """The dataset with the options given by ``--set``, above those preset as far as the dataset has them.
+
+    Raises:
+        UsageError: an unknown dataset or option, or a value that is wrong.
+        PluginError: what provides the dataset is broken.
+        DataError: the data root is no folder.
+    """
+    from ltbench.api import get_dataset
+    from ltbench.errors import DataError
+    from ltbench.layers import parse_override
+    from ltbench.manager import plugins
+
+    if root is not None and not root.is_dir():
+        raise DataError(f"the data root {root} is no folder.")
+    known = plugins().datasets.load(name).Options.model_fields
+    options = {option: value for option, value in preset.items() if option in known}
+    for text in overrides:
+        options |= parse_override(text.removeprefix("dataset.options.")).values
+    return get_dataset(name, root, **options)

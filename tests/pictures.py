@@ -1,0 +1,67 @@
+"""Image files as they occur: JPEG of every kind, other formats, and broken ones."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROTATED = 6
+"""EXIF orientation: the camera was turned by a quarter."""
+
+
+def picture(width: int = 50, height: int = 37, seed: int = 0) -> Image.Image:
+    """Smooth colours, so that JPEG changes them little."""
+    noise = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def good_files(folder: Path) -> dict[str, Path]:
+    """Kind -> a readable file that shows :func:`picture`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    image = picture()
+    exif = Image.Exif()
+    exif[0x0112] = ROTATED
+    files = {
+        name: folder / f"{name}.JPEG" for name in ("rgb", "grey", "cmyk", "rotated", "png", "palette", "bmp", "deep")
+    }
+    image.save(files["rgb"], quality=95)
+    image.convert("L").save(files["grey"], quality=95)
+    image.convert("CMYK").save(files["cmyk"], quality=95)
+    image.save(files["rotated"], quality=95, exif=exif)
+    image.convert("RGBA").save(files["png"], format="PNG")
+    image.convert("P").save(files["palette"], format="PNG")
+    image.save(files["bmp"], format="BMP")
+    Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(files["deep"], format="PNG")
+    return files
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """What the message must say -> a file that cannot be read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = folder / "whole.jpg"
+    picture().save(whole)
+    files = {
+        "truncated": folder / "truncated.jpg",
+        "empty": folder / "empty.jpg",
+        "not an image": folder / "text.jpg",
+        "no such file": folder / "missing.jpg",
+    }
+    files["truncated"].write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    files["empty"].write_bytes(b"")
+    files["not an image"].write_text("<html>404 Not Found</html>")
+    return files
+
+
+def tree(root: Path, counts: dict[str, int], size: tuple[int, int] = (40, 30), seed: int = 0) -> list[Path]:
+    """Small JPEGs ``<root>/<class>/<k>.jpg``; each class has a colour of its own."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        colour = rng.integers(30, 226, 3)
+        for number in range(count):
+            noise = rng.normal(0, 20, (6, 8, 3))
+            image = Image.fromarray((colour + noise).clip(0, 255).astype(np.uint8)).resize(size)
+            made.append(root / name / f"{number}.jpg")
+            image.save(made[-1], quality=85)
+    return made
