@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ltbench.errors import DataError
+
+_POLL_SECONDS = 0.1
 
 
 def save_beside(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -35,6 +38,16 @@ def write_json(path: Path, content: Any) -> None:
         beside.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def wait_for(path: Path, seconds: float) -> bool:
+    """Whether a file that another process has written can be seen here, within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _beside(path: Path) -> Path:

@@ -44,8 +44,8 @@ class Resolved:
         dataset_options: of the dataset class's ``Options``.
         sources: dotted key -> ``default``, ``recipe NAME.toml``, the file's path, the option, or ``--set``.
         notes: what a user should know: methods without a recipe, sections that this run does not use.
-        hash: sha256 of the canonical JSON of ``config`` without the seed and without ``dataset.root``, which says where
-            the images lie, not which they are.
+        hash: sha256 of the canonical JSON of ``config`` without the seed, ``dataset.root`` and ``dataset.options.lists``:
+            those say where images and lists lie, not which they are.
     """
 
     config: RunConfig
@@ -58,7 +58,7 @@ class Resolved:
 
     @property
     def hash(self) -> str:
-        return digest(self.config.model_dump(mode="json", exclude={"seed": True, "dataset": {"root"}}))
+        return digest(self.config.model_dump(mode="json", exclude={"seed": True, "dataset": {"root": True, "options": {"lists"}}}))
 
 
 def resolve(

@@ -114,7 +114,7 @@ class ListDataset(FileDataset):
             return text + f"Below {self.root} is none of the known folders: {', '.join(source.layouts)}."
         if len(located.missing) == len(located.files):
             return text + f"{self._advice()}"
-        return text + f"{self._advice()} To leave them out: --set dataset.options.on_bad_image=skip."
+        return text + f"{self._advice()} To leave them out: --on-bad-image skip (option on_bad_image=skip)."
 
     def _advice(self) -> str:
         root = f" --data-root {self.root}" if self.root else ""

@@ -1,11 +1,15 @@
 """Colour jitter of whole batches, as torchvision's ColorJitter; each sample has its own strengths and order."""
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ltbench.data.draws import SAMPLES, Draws
+
+_HUE = 3
+"""Number of the one operation whose amount is no factor."""
 
 _LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey level (ITU-R 601-2)."""
@@ -30,25 +34,22 @@ def jitter_color(images: Tensor, strength: tuple[float, float, float, float], dr
         float32[B, C, H, W] in 0..1.
     """
     wanted = [number for number in range(4 if images.shape[1] == 3 else 2) if strength[number]]
-    if not wanted:
-        return images
-    change, place = drawn.unbind(dim=1)
+    change, place = drawn[:, 0] * torch.tensor(strength), drawn[:, 1]
+    factor = (1 + change).clamp_(min=0)
     # Samples with one order are changed together, operation by operation.
-    orders = place[:, wanted].argsort(dim=1)
+    together: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for sample, order in enumerate(place[:, wanted].argsort(dim=1).tolist()):
+        together[tuple(wanted[position] for position in order)].append(sample)
     result = images.clone()
-    for order in torch.unique(orders, dim=0):
-        chosen = (orders == order).all(dim=1).nonzero().flatten()
-        together = len(chosen) == len(images)
-        group = result if together else result[chosen.to(images.device)]
-        for position in order.tolist():
-            operation = wanted[position]
-            amount = change[chosen, operation] * strength[operation]
-            if operation != 3:
-                amount = (1 + amount).clamp_(min=0)
+    for order, samples in together.items():
+        chosen = torch.tensor(samples, device=images.device)
+        group = result if len(together) == 1 else result[chosen]
+        for operation in order:
+            amount = (change if operation == _HUE else factor)[samples, operation]
             group = _OPERATIONS[operation](group, amount.view(-1, 1, 1, 1).to(images.device))
-        if together:
+        if len(together) == 1:
             return group
-        result[chosen.to(images.device)] = group
+        result[chosen] = group
     return result
 
 

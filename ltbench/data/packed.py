@@ -88,6 +88,11 @@ def verify(path: Path, progress: Callable[[], None] = lambda: None) -> None:
         progress()
 
 
+def in_words(size: float) -> str:
+    """Bytes in GB, or in MB where that is less than one."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
 def space_needed(images: ImageList, path: Path, settings: PackSettings, sample: int = 64) -> str:
     """In words: how large the file will be, estimated from some images at equal steps, and how much room there is.
 
@@ -103,7 +108,7 @@ def space_needed(images: ImageList, path: Path, settings: PackSettings, sample: 
     there = next(parent for parent in path.parents if parent.is_dir())
     partial = path.with_name(path.name + ".partial")
     room = shutil.disk_usage(there).free + (partial.stat().st_size if partial.is_file() else 0)
-    text = f"{path.name}: about {needed / 1e9:.2f} GB for {len(images):,} images; {room / 1e9:.0f} GB free in {there}"
+    text = f"{path.name}: about {in_words(needed)} for {len(images):,} images; {in_words(room)} free in {there}"
     if needed > room:
         raise DataError(f"{text}. Make room, choose another place with --in-cache, or a smaller --set short_side.")
     return text

@@ -2,12 +2,12 @@
 
 import os
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, nn
 
 from ltbench.config import ComputeConfig
@@ -15,6 +15,8 @@ from ltbench.errors import UsageError
 
 _WAIT = timedelta(days=7)
 """How long the other processes wait while one trains a stage that all of them need."""
+
+T = TypeVar("T")
 
 
 def native_bf16(device_type: str) -> bool:
@@ -36,6 +38,19 @@ def resolve_device(wanted: str) -> str:
     return wanted
 
 
+def local_processes() -> int:
+    """Processes that a launcher has started for the run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or 1)
+
+
+def _check_devices(kind: str) -> None:
+    if kind == "cuda" and local_processes() > torch.cuda.device_count():
+        raise UsageError(
+            f"{local_processes()} processes were started on this machine, but torch sees {torch.cuda.device_count()} GPU(s) "
+            "there; start one process for each."
+        )
+
+
 class Compute:
     """The accelerator of a run.
 
@@ -51,12 +66,15 @@ class Compute:
         self.precision = config.precision if config.precision != "auto" else ("bf16" if native_bf16(kind) else "fp32")
         if self.precision == "fp16" and kind == "cpu":
             raise UsageError("compute.precision = 'fp16' needs an accelerator; on a CPU use 'fp32', 'bf16' or 'auto'.")
+        _check_devices(kind)
         AcceleratorState._reset_state(
             reset_partial_state=False
         )  # a second run in one process may want another precision
         self.accelerator = Accelerator(
             cpu=kind == "cpu",
             mixed_precision="no" if self.precision == "fp32" else self.precision,
+            # The training loop divides batches itself; without this, accelerate launch's settings would divide the loss.
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
         )
         self.device = self.accelerator.device
@@ -76,14 +94,20 @@ class Compute:
     @property
     def local_world(self) -> int:
         """Processes of the run on this machine."""
-        return min(self.world, int(os.environ.get("LOCAL_WORLD_SIZE", self.world)))
+        return min(self.world, local_processes())
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()
 
-    def agree(self, flag: bool) -> bool:
-        """The main process's ``flag``, on every process: what is in the cache may change while they look."""
-        return bool(broadcast_object_list([flag])[0]) if self.world > 1 else flag
+    def agree(self, value: T) -> T:
+        """The main process's ``value``, on every process: what is in the cache, say, may change while they look."""
+        answer: T = broadcast_object_list([value])[0] if self.world > 1 else value
+        return answer
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum over the processes."""
+        summed: Tensor = self.accelerator.reduce(values, reduction="sum")
+        return summed
 
     def share_buffers(self, module: nn.Module) -> None:
         """Give every process the main one's BatchNorm statistics: each gathers its own, only the main one's are stored."""

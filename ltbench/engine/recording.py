@@ -51,7 +51,7 @@ class RecordMaker:
             train=int(counts.sum()),
             val=len(dataset.split("val")),
             test=len(dataset.split("test")),
-            options=resolved.config.dataset.options,
+            options={key: value for key, value in resolved.config.dataset.options.items() if key != "lists"},
             skipped={name: tuple(names) for name, names in dataset.skipped.items()},
         )
         self.resolution = augment.config.size or dataset.image_shape[-1]

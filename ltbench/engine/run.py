@@ -170,6 +170,8 @@ class Engine:
         with self.compute.accelerator.main_process_first(), self.reporter.working(f"opening {config.name}"):
             dataset.split("train")
             dataset.split("val")
+        for name, samples in dataset.skipped.items():
+            self.reporter.line(f"{name}: {len(samples):,} images left out: {', '.join(samples[:3])}{', ...' * (len(samples) > 3)}")
         return dataset
 
     def _workbench(self) -> Workbench:

@@ -15,7 +15,7 @@ from ltbench.engine.checkpoint import Checkpoint, Progress
 from ltbench.engine.compute import Compute
 from ltbench.engine.loading import SMALLEST
 from ltbench.engine.progress import Bar
-from ltbench.errors import LtbenchError
+from ltbench.errors import DataError, LtbenchError
 from ltbench.method import Loss, TrainingResult
 from ltbench.optim import OptimConfig
 
@@ -57,7 +57,7 @@ class Task:
         batches: epoch (from 0) -> this process's part of each batch.
         steps_per_epoch: number of those.
         loss: see :data:`ltbench.method.Loss`.
-        validate: validation accuracy in percent of the trainee as it is, the same on every process.
+        validate: validation accuracy in percent of the trainee as it is; the main process's counts.
         before_epoch: called with the epoch, to seed what draws from global generators.
         after_epoch: called with the epoch (from 1) and its metrics.
         parameter_groups: optimiser groups; None: all learnable parameters in one.
@@ -91,6 +91,8 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
     )
     peaks = [group["lr"] for group in optimizer.param_groups]
     progress = checkpoint.load(task.trainee, optimizer) or Progress()
+    if progress.epochs_done != compute.agree(progress.epochs_done):
+        raise DataError(f"{checkpoint.path}: this process does not see the checkpoint that the main one goes on from.")
     if progress.finished(optim):
         progress.restore_best(task.trainee)
         return progress.result()
@@ -111,7 +113,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
                 "lr": optim.lr * optim.factor(epoch * task.steps_per_epoch, task.steps_per_epoch, optim.epochs),
             }
             if optim.validates(epoch + 1, optim.epochs):
-                metrics["val_accuracy"] = task.validate()
+                metrics["val_accuracy"] = compute.agree(task.validate())
             metrics["seconds"] = time.perf_counter() - started
             progress.add(metrics, task.trainee)
             bar.epoch(epoch + 1, metrics)
@@ -131,7 +133,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
 def _epoch(
     task: Task, compute: Compute, model: nn.Module, optimizer: Any, peaks: list[float], epoch: int, bar: Bar
 ) -> float:
-    """One pass; returns the mean loss over its samples."""
+    """One pass; returns the mean loss over its samples, those of all processes."""
     total, seen = torch.zeros((), device=compute.device), 0
     for step, part in enumerate(task.batches(epoch)):
         factor = task.optim.factor(epoch * task.steps_per_epoch + step, task.steps_per_epoch, task.optim.epochs)
@@ -142,7 +144,8 @@ def _epoch(
         optimizer.step()
         seen += len(part.targets)
         bar.step(epoch, total, seen)
-    return float(total) / max(1, seen)
+    loss, samples = compute.total(torch.stack([total, total.new_tensor(seen)])).tolist()
+    return loss / max(1, samples)
 
 
 def _backward(loss: Loss, compute: Compute, model: nn.Module, part: Part) -> Tensor:

@@ -235,7 +235,7 @@ def make_record(
 def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterable[str], fuser: str) -> dict[str, Any]:
     """The part of a run's resolved settings that decides one row: equal rows of different runs have equal hashes.
 
-    The folder of the images is left out: it says something about a machine and nothing about the row.
+    The folders of images and lists are left out: they say something about a machine and nothing about the row.
 
     Args:
         config: :class:`ltbench.config.RunConfig` as plain values.
@@ -248,17 +248,25 @@ def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterabl
         **config,
         "methods": list(methods),
         "fusers": [] if fuser == "none" else [fuser],
-        "dataset": {**config["dataset"], "root": None},
+        "dataset": _without_places(config["dataset"]),
         "settings": sections,
     }
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """sha256 (hex) of the canonical JSON without ``seed`` and ``dataset.root`` (where the images lie)."""
+    """sha256 (hex) of the canonical JSON without ``seed`` and without where images and lists lie."""
     kept = {key: value for key, value in config.items() if key != "seed"}
     if isinstance(kept.get("dataset"), Mapping):
-        kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "root"}
+        kept["dataset"] = {key: value for key, value in _without_places(kept["dataset"]).items() if key != "root"}
     return digest(kept)
+
+
+def _without_places(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a dataset without what says where something lies on a machine: ``root``, and the option ``lists``."""
+    kept = {**dataset, "root": None}
+    if "options" in kept:
+        kept["options"] = {key: value for key, value in kept["options"].items() if key != "lists"}
+    return kept
 
 
 def logits_digest(logits: Mapping[str, np.ndarray]) -> str:

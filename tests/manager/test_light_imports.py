@@ -25,6 +25,8 @@ print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stder
     [
         ["--help"],
         ["run", "--help"],
+        ["data", "--help"],
+        ["data", "list"],
         *(["list", what] for what in ("methods", "fusers", "datasets", "plugins", "runs")),
         ["leaderboard", "--results", "records"],
     ],

@@ -1,4 +1,4 @@
-"""``ltbench data fetch``: download annotation lists, verified. Imports no torch."""
+"""``ltbench data fetch``: download annotation lists, verified, without importing torch; CIFAR through torchvision."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ Examples:
 
   ltbench data fetch places-lt
 
+  ltbench data fetch cifar100-lt
+
   ltbench data fetch imagenet-lt --folder /data/imagenet/lists
 """
 
@@ -20,14 +22,15 @@ Examples:
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where to put the lists; by default the cache, where every command finds them.",
+    help="Where to put them; by default the cache, where every command finds them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def command(name: str, folder: Path | None, as_json: bool) -> None:
     """Download the annotation lists of a benchmark: which images are in which split, and their labels.
 
-    They come from the public repositories that hold them, and each is kept only if its hash is the published one. Images
-    are never downloaded: 'ltbench data check NAME' says where they come from.
+    They come from the public repositories that hold them, and each is kept only if its hash is the published one. Their
+    images are never downloaded: 'ltbench data check NAME' says where they come from. Of cifar10-lt and cifar100-lt the
+    images themselves are fetched, by torchvision.
     """
     from ltbench.cli.output import print_json
     from ltbench.data.facts import known_lists
@@ -35,7 +38,13 @@ def command(name: str, folder: Path | None, as_json: bool) -> None:
     from ltbench.data.list_files import fetched_folder
     from ltbench.data.published import BENCHMARKS
     from ltbench.errors import UsageError, did_you_mean
+    from ltbench.manager import plugins
 
+    fetch = None if name in BENCHMARKS else getattr(plugins().datasets.load(name), "fetch", None)
+    if fetch is not None:
+        done = [{"file": str(fetch(folder)), "outcome": "downloaded"}]
+        print_json(done) if as_json else click.echo(f"{done[0]['file']}: downloaded")
+        return
     if name not in BENCHMARKS:
         raise UsageError(
             f"there are no lists to fetch for '{name}'.{did_you_mean(name, BENCHMARKS)} Datasets with published lists: "

@@ -52,7 +52,7 @@ def command(
     from ltbench.cli.output import print_json
     from ltbench.data.base import SPLITS
     from ltbench.data.file_dataset import FileDataset
-    from ltbench.data.packed import pack, space_needed
+    from ltbench.data.packed import in_words, pack, space_needed
     from ltbench.data.packed import verify as verify_file
     from ltbench.engine.progress import Reporter
     from ltbench.errors import UsageError
@@ -80,7 +80,7 @@ def command(
         if not as_json:
             left_out = f", {len(dataset.bad[split]):,} left out" if dataset.bad[split] else ""
             click.echo(
-                f"{split}: {outcome}: {len(images):,} images{left_out}, {path.stat().st_size / 1e9:.2f} GB in {path}"
+                f"{split}: {outcome}: {len(images):,} images{left_out}, {in_words(path.stat().st_size)} in {path}"
             )
     if as_json:
         print_json(done)
