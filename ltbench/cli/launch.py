@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+from ltbench.errors import UsageError
+
 POLL_SECONDS = 0.2
 
 
@@ -15,7 +17,15 @@ def launch(num_processes: int) -> int:
 
     Processes know each other by the environment variables that torch.distributed reads. When one fails the others, which
     would wait for it forever, are ended.
+
+    Raises:
+        UsageError: this process was itself started by such a launcher.
     """
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise UsageError(
+            f"--num-processes {num_processes}: this process is one of {os.environ['WORLD_SIZE']} that torchrun or accelerate "
+            "launch has started; leave the option out."
+        )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

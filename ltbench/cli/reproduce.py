@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+
+if TYPE_CHECKING:
+    from ltbench.reproduction.jobs import Asked
 
 EPILOG = """
 Examples:
@@ -18,6 +22,8 @@ Examples:
 
   ltbench reproduce all --results results --out results/glyphs-lt
 
+  ltbench reproduce table8 --dataset imagenet-lt --data-root DIR --num-processes 8
+
 Targets: table2 to table9, figure2 to figure5, ablations, all.
 """
 
@@ -26,6 +32,12 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
 @click.argument("targets", nargs=-1, metavar="TARGET...")
 @click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images.")
+@click.option(
+    "--on-bad-image",
+    type=click.Choice(["error", "skip"]),
+    help="A missing or unreadable image file, as for 'ltbench run'.",
+)
+@click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
 @click.option(
     "--seeds", metavar="S,S,...", default="0,1,2", show_default=True, help="Run everything for each of these."
 )
@@ -44,6 +56,13 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
     help="One setting of every run that has it; below what tells a table's rows apart.",
 )
 @click.option(
+    "--num-processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train with so many processes on this machine.",
+)
+@click.option(
     "--results", type=click.Path(path_type=Path, file_okay=False), help="Also write the records below this folder."
 )
 @click.option(
@@ -56,9 +75,12 @@ def command(
     targets: tuple[str, ...],
     dataset: str | None,
     data_root: Path | None,
+    on_bad_image: str | None,
+    backbone: str | None,
     seeds: str,
     config_file: Path | None,
     overrides: tuple[str, ...],
+    num_processes: int,
     results: Path | None,
     out: Path | None,
     as_json: bool,
@@ -68,6 +90,10 @@ def command(
     Trained stages and records in the cache are reused: a second call, or one after an interruption, runs what is missing.
     Even tables are of ImageNet-LT in the paper and odd ones of Places-LT; both stand beside the same measured rows.
     """
+    if num_processes > 1:
+        from ltbench.cli.launch import launch
+
+        sys.exit(launch(num_processes))
     from ltbench.cli.run import parse_seeds
     from ltbench.reproduction.spec import paper
 
@@ -82,12 +108,15 @@ def command(
     from ltbench.reproduction.write import write
 
     reporter = Reporter(quiet=as_json)
-    collected = collect(selected, Asked(dataset, data_root, config_file, overrides), numbers, results, reporter)
+    asked = Asked(dataset, data_root, on_bad_image, backbone, config_file, overrides)
+    collected = collect(selected, asked, numbers, results, reporter)
+    if collected is None:
+        return
     for note in collected.notes:
         reporter.line(f"note: {note}")
     made = document(selected, collected)
     folder = out or cache_dir() / "reproduce" / collected.dataset
-    files = write(made, folder, _said(targets, seeds, config_file, overrides, collected.dataset))
+    files = write(made, folder, _said(targets, seeds, asked, collected.dataset))
     if as_json:
         from ltbench.cli.output import print_json
 
@@ -97,11 +126,17 @@ def command(
         click.echo(f"wrote {folder} ({len(files)} files), first {files[0].name}")
 
 
-def _said(targets: tuple[str, ...], seeds: str, config_file: Path | None, overrides: tuple[str, ...], name: str) -> str:
-    """The command that gives the same numbers, without where they are written to."""
-    parts = ["ltbench", "reproduce", *targets, "--dataset", name, "--seeds", seeds]
-    parts += ["--config", str(config_file)] if config_file else []
-    return shlex.join([*parts, *(part for text in overrides for part in ("--set", text))])
+def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> str:
+    """The command that gives the same numbers, without where images lie (``DIR``) and results are written to."""
+    options = {
+        "--data-root": asked.root and "DIR",
+        "--on-bad-image": asked.on_bad_image,
+        "--backbone": asked.backbone,
+        "--config": asked.config_file,
+    }
+    parts = ["ltbench", "reproduce", *targets, "--dataset", dataset, "--seeds", seeds]
+    parts += [str(part) for option, value in options.items() if value for part in (option, value)]
+    return shlex.join([*parts, *(part for text in asked.overrides for part in ("--set", text))])
 
 
 def _print(made: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,15 +161,13 @@ def execute_all(
     from ltbench.errors import DataError
     from ltbench.report.run_table import print_plan, print_records
 
-    reporter = Reporter(quiet=as_json)
+    reporter = Reporter(quiet=as_json or os.environ.get("RANK", "0") != "0")
     for note in plans[0].notes:
         reporter.line(f"note: {note}")
     done: list[list[tuple[Evaluation, Record]]] = []
     described = []
     for resolved in plans:
         engine = Engine(resolved, reporter)
-        if not engine.compute.is_main:
-            reporter = Reporter(quiet=True)
         if dry_run:
             if engine.compute.is_main:
                 described.append(describe(engine.plan))

@@ -38,16 +38,12 @@ def resolve_device(wanted: str) -> str:
     return wanted
 
 
-def local_processes() -> int:
-    """Processes that a launcher has started for the run on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or 1)
-
-
 def _check_devices(kind: str) -> None:
-    if kind == "cuda" and local_processes() > torch.cuda.device_count():
+    started = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if kind == "cuda" and started > torch.cuda.device_count():
         raise UsageError(
-            f"{local_processes()} processes were started on this machine, but torch sees {torch.cuda.device_count()} GPU(s) "
-            "there; start one process for each."
+            f"{started} processes were started on this machine, where torch sees {torch.cuda.device_count()} GPU(s): start "
+            "one for each."
         )
 
 
@@ -94,7 +90,7 @@ class Compute:
     @property
     def local_world(self) -> int:
         """Processes of the run on this machine."""
-        return min(self.world, local_processes())
+        return min(self.world, int(os.environ.get("LOCAL_WORLD_SIZE", self.world)))
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()

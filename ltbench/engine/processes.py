@@ -1,4 +1,4 @@
-"""Processes of one run must share a cache and plan the same: found out before anything is trained."""
+"""Processes of one run must share a cache folder and plan the same: found out before anything is trained."""
 
 import platform
 from pathlib import Path
@@ -8,11 +8,12 @@ from accelerate.utils import gather_object
 
 from ltbench.engine.compute import Compute
 from ltbench.engine.plan import Run
+from ltbench.engine.stages import Stage
 from ltbench.errors import DataError
 from ltbench.files import wait_for
 
-SECONDS_TO_APPEAR = 30.0
-"""How long a file that one machine has written may take to be seen on another, through a network file system."""
+SECONDS_TO_APPEAR = 90.0
+"""How long a file that one machine has written may take to be seen on another: NFS remembers for a minute what was not there."""
 
 
 def check_processes(compute: Compute, cache: Path, plan: Run) -> None:
@@ -23,23 +24,34 @@ def check_processes(compute: Compute, cache: Path, plan: Run) -> None:
     """
     if compute.world == 1:
         return
-    mark = cache / f".processes-{uuid4().hex}"
+    mark = cache / compute.agree(f".processes-{uuid4().hex}")
     if compute.is_main:
         mark.touch()
-    seen = wait_for(cache / compute.agree(mark.name), SECONDS_TO_APPEAR)
+    compute.wait()
     keys = [stage.key for stage in plan.stages]
-    findings = gather_object([(platform.node(), str(cache), seen, keys == compute.agree(keys))])
+    finding = platform.node(), str(cache), wait_for(mark, SECONDS_TO_APPEAR), keys == compute.agree(keys)
+    findings = gather_object([finding])
     if compute.is_main:
         mark.unlink()
     for node, folder, sees, agrees in findings:
         if not sees:
             raise DataError(
-                f"the processes share no cache: on {node}, {folder} does not hold what the main process wrote to its own. "
-                "Set LTBENCH_CACHE to one folder on a file system that all machines of the run see."
+                f"the processes share no cache: {folder} on {node} does not hold what the main process wrote to its own. "
+                "Set LTBENCH_CACHE to a folder that all machines of the run see."
             )
         if not agrees:
             raise DataError(
-                f"the processes plan different runs: on {node} the keys of the stages differ from the main process's. All "
-                "machines need the same code, settings, annotation lists and precision (compute.precision = auto depends "
-                "on the hardware)."
+                f"the processes plan different runs: on {node} the stages have other keys than on the main process. All "
+                "machines need the same code, settings and annotation lists; compute.precision = 'auto' depends on the "
+                "hardware."
             )
+
+
+def await_stage(stage: Stage) -> None:
+    """Wait until a stage that the main process has published is seen here.
+
+    Raises:
+        DataError: it does not appear.
+    """
+    if not wait_for(stage.folder / "stage.json", SECONDS_TO_APPEAR):
+        raise DataError(f"{stage.folder} is not seen on {platform.node()}, though the main process has written it.")

@@ -22,6 +22,7 @@ from ltbench.engine.context import StageContext, Workbench, build, rebuild, weig
 from ltbench.engine.evaluate import Measured, make_fuser
 from ltbench.engine.inference import FeatureStore, apply_head
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
+from ltbench.engine.processes import await_stage, check_processes
 from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.seeding import global_stream
@@ -43,6 +44,8 @@ def run(config: RunConfig, *, results: Path | None = None) -> Record:
     Stages that are in the cache are not trained again. All records, the references' and controls' too, lie in
     ``<cache>/runs/<run>/records``, and below ``results`` where that is given.
 
+    Of several processes (torchrun, accelerate launch) every one calls this with the same settings, and gets the record.
+
     Raises:
         LtbenchError: see the exit codes of :mod:`ltbench.errors`.
     """
@@ -50,7 +53,11 @@ def run(config: RunConfig, *, results: Path | None = None) -> Record:
     records = engine.execute(results)
     asked = engine.plan.config
     wanted = (asked.methods, (asked.fusers or (NO_FUSER,))[0])
-    return next(record for evaluation, record in records if (evaluation.methods, evaluation.fuser) == wanted)
+    if not engine.compute.is_main:
+        return Record.model_validate_json(engine.compute.agree(""))
+    record = next(record for evaluation, record in records if (evaluation.methods, evaluation.fuser) == wanted)
+    engine.compute.agree(record.model_dump_json())
+    return record
 
 
 class Engine:
@@ -79,6 +86,7 @@ class Engine:
     def execute(self, results: Path | None = None) -> list[tuple[Evaluation, Record]]:
         """Train what is missing, evaluate everything, leave the records. Plugins hear of an error before it goes on."""
         try:
+            check_processes(self.compute, self.cache, self.plan)
             plugins().call("ltbench_before_run", run=self.plan)
             for stage in self.plan.stages:
                 self.ensure(stage)
@@ -97,6 +105,7 @@ class Engine:
             if not self.compute.agree(stage.done):
                 self._train(stage)
             self.compute.wait()
+            await_stage(stage)
 
     def _train(self, stage: Stage) -> None:
         started = time.perf_counter()

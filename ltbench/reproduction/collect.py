@@ -16,7 +16,7 @@ from ltbench.engine.progress import Reporter
 from ltbench.engine.run import Engine
 from ltbench.errors import DataError
 from ltbench.logits import LogitsFolder
-from ltbench.reproduction.jobs import Asked, Job, any_job, jobs, missing_plugins
+from ltbench.reproduction.jobs import Asked, any_job, jobs, missing_plugins
 from ltbench.reproduction.outcomes import Data, Outcomes, of_records
 from ltbench.reproduction.spec import FigureSpec, Paper, RowSpec
 from ltbench.results.record import Record
@@ -45,8 +45,13 @@ class Collected:
     notes: list[str] = field(default_factory=list)
 
 
-def collect(paper: Paper, asked: Asked, seeds: Sequence[int], results: Path | None, reporter: Reporter) -> Collected:
+def collect(
+    paper: Paper, asked: Asked, seeds: Sequence[int], results: Path | None, reporter: Reporter
+) -> Collected | None:
     """Run every job for every seed.
+
+    Returns:
+        None on other processes than the main one: those help to train, and see no record.
 
     Raises:
         LtbenchError: a run failed, or the settings are wrong.
@@ -57,32 +62,32 @@ def collect(paper: Paper, asked: Asked, seeds: Sequence[int], results: Path | No
     oracles: dict[str, dict[int, np.ndarray]] = {}
     runs = [(seed, job) for seed in seeds for job in todo if job.runs_for(seeds, seed)]
     for number, (seed, job) in enumerate(runs, 1):
-        reporter.line(f"run {number} of {len(runs)}: seed {seed}, {job.label}")
-        engine, found = _run(job, seed, results, reporter)
+        resolved = job.resolve(seed)
+        evaluations = job.evaluations(resolved)
+        engine = Engine(resolved, reporter, list(evaluations.values()))
+        engine.reporter.line(f"run {number} of {len(runs)}: seed {seed}, {job.label}")
+        done = {(one.methods, one.fuser): record for one, record in engine.execute(results)}
+        if not engine.compute.is_main:
+            continue
         collected = collected or _about(engine, seeds)
         collected.notes = list(dict.fromkeys([*collected.notes, *engine.resolved.notes]))
-        for name, record in found.items():
-            records.setdefault(name, []).append(record)
+        for name, one in evaluations.items():
+            records.setdefault(name, []).append(done[one.methods, one.fuser])
         for name, row in job.rows.items():
             if row.analysis == "oracle":
                 oracles.setdefault(name, {})[seed] = _oracle_correct(engine.logits_of(row.methods))
         for figure in paper.figures:
             if figure.row in job.rows:
                 collected.looks.setdefault(figure.name, {})[seed] = _look(figure, job.rows[figure.row], engine)
+    if not runs:
+        engine = Engine(any_job(asked).resolve(seeds[0]), reporter)
+        collected = _about(engine, seeds) if engine.compute.is_main else None
     if collected is None:
-        collected = _about(Engine(any_job(asked).resolve(seeds[0]), reporter), seeds)
+        return None
     collected.outcomes = {name: of_records(found) for name, found in records.items()}
     collected.outcomes |= {name: Outcomes(correct, {}) for name, correct in oracles.items()}
     collected.missing = {name: gone for name, row in paper.rows.items() if (gone := missing_plugins(row))}
     return collected
-
-
-def _run(job: Job, seed: int, results: Path | None, reporter: Reporter) -> tuple[Engine, dict[str, Record]]:
-    resolved = job.resolve(seed)
-    evaluations = job.evaluations(resolved)
-    engine = Engine(resolved, reporter, list(evaluations.values()))
-    done = {(one.methods, one.fuser): record for one, record in engine.execute(results)}
-    return engine, {name: done[one.methods, one.fuser] for name, one in evaluations.items()}
 
 
 def _about(engine: Engine, seeds: Sequence[int]) -> Collected:

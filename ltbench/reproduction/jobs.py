@@ -20,6 +20,8 @@ class Asked:
 
     dataset: str | None = None
     root: Path | None = None
+    on_bad_image: str | None = None
+    backbone: str | None = None
     config_file: Path | None = None
     overrides: tuple[str, ...] = ()
 
@@ -56,6 +58,8 @@ class Job:
             fusers=self.fusers,
             dataset=self.asked.dataset,
             root=self.asked.root,
+            on_bad_image=self.asked.on_bad_image,
+            backbone=self.asked.backbone,
             seed=seed,
             config_file=self.asked.config_file,
             overrides=self.overrides,

@@ -23,6 +23,7 @@ class SubsetConfig(MethodConfig):
     """What one expert does differently from the others."""
 
     learnable_blocks: Blocks | Candidates | None = Field(None, description="in place of experts.learnable_blocks")
+    reject_ratio: float | None = Field(None, gt=0, description="in place of experts.reject_ratio")
     optim: OptimChanges = Field(OptimChanges(), description="in place of single settings of experts.optim")
 
 
@@ -61,6 +62,10 @@ class Experts(Method):
 
         def optim_of(self, expert: str) -> OptimConfig:
             return self.optim.changed(self.subset[expert].optim) if expert in self.subset else self.optim
+
+        def reject_ratio_of(self, expert: str) -> float:
+            own = self.subset[expert].reject_ratio if expert in self.subset else None
+            return self.reject_ratio if own is None else own
 
         def candidates(self, expert: str) -> list[Blocks]:
             own = self.subset[expert].learnable_blocks if expert in self.subset else None
@@ -136,11 +141,12 @@ class Experts(Method):
             sampler: EpochSampler = MixedBatchSampler(inside, outside, optim.batch_size)
             loss: Loss = self.outlier_exposure
         else:
-            used = max(1, min(len(outside), round(len(inside) / self.config.reject_ratio)))
+            ratio = self.config.reject_ratio_of(member.name)
+            used = max(1, min(len(outside), round(len(inside) / ratio)))
             draw = context.generator(f"{member.name} reject draw")
             sampler = RejectSampler(inside, outside, used, redraw=self.config.redraw, generator=draw)
             loss = F.cross_entropy
-            shift = self.correction(len(member.classes), len(context.classes), len(inside), len(outside), used)
+            shift = self.correction(len(member.classes), len(context.classes), len(inside), len(outside), used, ratio)
             member.head.correction.fill_(shift)  # type: ignore[operator]
         return context.train_classifier(
             member,
@@ -152,13 +158,14 @@ class Experts(Method):
             label=label,
         )
 
-    def correction(self, classes: int, all_classes: int, inside: int, outside: int, used: int) -> float:
+    def correction(self, classes: int, all_classes: int, inside: int, outside: int, used: int, ratio: float) -> float:
         """What the reject logit is raised by (Sec. 3.2.1: "the log of the undersampling ratio").
 
         Args:
             classes: classes of the expert, of ``all_classes``.
             inside: its training samples.
             outside: training samples of the other classes, of which ``used`` were drawn.
+            ratio: rho, the expert's reject ratio.
 
         ``available`` restores the long-tailed prior, log(outside / used). ``balanced`` assumes that every class is as
         frequent, as in the test set: log of the ratio of outside to inside classes over the ratio of samples shown.
@@ -168,7 +175,7 @@ class Experts(Method):
             "none": 0.0,
             "available": math.log(outside / used),
             "balanced": math.log((all_classes - classes) / classes) - math.log(used / inside),
-            "official": math.log((1 + self.config.reject_ratio) / 2),
+            "official": math.log((1 + ratio) / 2),
         }[self.config.correction]
 
     def outlier_exposure(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import TINY, TINY_EXPERTS, in_subprocess
+from data.benchmark_trees import draw
+from tiny import BASELINE, EXPERTS, TINY, TINY_EXPERTS, WIDTHS, in_subprocess, settings
 
 import ltbench
 from ltbench.reproduction import spec
@@ -73,6 +74,46 @@ def test_it_continues_after_being_killed(ltb, own_cache: Path, tmp_path: Path) -
     assert done.err.count("trained ") == 1
 
 
+def test_it_runs_on_images_that_a_user_has(ltb, own_cache: Path, tmp_path: Path) -> None:
+    root = draw("imagenet-lt", tmp_path / "images")
+    broken = next(root.glob("train/*/*.JPEG"))
+    broken.write_bytes(b"")
+    smaller = settings(
+        baseline=BASELINE,
+        experts=EXPERTS,
+        backbone={"kwargs": {"widths": WIDTHS}},
+        augment={"size": 32},
+        compute={"workers": 0},
+    )
+    command = ["reproduce", "table4", "--dataset", "imagenet-lt", "--data-root", root, *smaller, "--seeds", "0"]
+    done = ltb(*command, "--out", tmp_path / "out")
+    assert done.code == 4
+    assert str(broken) in done.err
+
+    kept = tmp_path / "kept"
+    answer = reproduce(ltb, *command[1:], "--on-bad-image", "skip", "--out", tmp_path / "out", "--results", kept)
+    assert answer["dataset"]["name"] == "imagenet-lt"
+    assert set(answer["rows"]) >= {"baseline", "experts_oracle"}
+    skipped = [json.loads(file.read_text())["dataset"]["skipped"] for file in kept.glob("*/*.json")]
+    assert skipped
+    assert all(one == {"train": [f"train/{broken.parent.name}/{broken.name}"]} for one in skipped)
+    said = (tmp_path / "out" / "REPRODUCTION.md").read_text()
+    assert "ltbench reproduce table4 --dataset imagenet-lt --seeds 0 --data-root DIR --on-bad-image skip --set " in said
+    assert str(root) not in said
+
+
+def test_two_processes_train_together_and_one_of_them_writes(tmp_path: Path) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    command = ["reproduce", "table4", *TINY_EXPERTS, "--seeds", "0", "--out", out, "--num-processes", 2, "--json"]
+    done = in_subprocess(command, cache)
+    assert done.code == 0, done.err
+    answer = json.loads(done.out)
+    assert answer == json.loads((out / "reproduction.json").read_text())
+    assert answer["rows"]["baseline"]["accuracy"]["all"]["mean"] > 0
+    stages = [json.loads(file.read_text()) for file in cache.glob("stages/*/stage.json")]
+    assert [stage["num_processes"] for stage in stages] == [2, 2]
+
+
 def test_a_row_may_ask_for_fewer_seeds(ltb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = spec.paper().select(["table4"]).model_dump()
     values["rows"]["experts_oracle"]["seeds"] = 1
@@ -115,8 +156,9 @@ def test_a_method_that_is_not_installed_is_a_row_without_numbers(
         (("table6", "--set", "prototype.memory=false"), "prototype.memory=false: no run of these targets"),
         (("table6", "--set", "expert.ood=reject"), "'expert' is neither"),
         (("table6", "-d", "glyph-lt"), "Did you mean 'glyphs-lt'?"),
+        (("table6", *TINY_EXPERTS, "-b", "resnet0"), "unknown backbone 'resnet0'"),
     ],
-    ids=["target", "none", "seeds", "unused", "section", "dataset"],
+    ids=["target", "none", "seeds", "unused", "section", "dataset", "backbone"],
 )
 def test_bad_input_is_one_line_and_2(ltb, arguments: tuple[str, ...], message: str) -> None:
     done = ltb("reproduce", *arguments)

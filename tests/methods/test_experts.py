@@ -96,7 +96,7 @@ def corrected(shown: np.ndarray, method: Experts, inside: int, outside: int, use
     with torch.no_grad():
         head.weight.copy_(torch.eye(3))
         head.bias.zero_()
-    head.correction.fill_(method.correction(INSIDE, CLASSES, inside, outside, used))
+    head.correction.fill_(method.correction(INSIDE, CLASSES, inside, outside, used, inside / used))
     features = torch.tensor(np.log(shown), dtype=torch.float32)
     assert np.allclose(softmax(head.train()(features)), shown, atol=1e-5), "in training there is no correction"
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_available_correction_gives_the_posterior_of_the_long_tailed_training_se
 def test_the_other_corrections_are_what_they_say() -> None:
     shown = posterior(np.array([5, 4, 1, 1, 1, 1]))
     assert np.allclose(corrected(shown, experts(correction="none"), 9, 40, 4), shown, atol=1e-5)
-    official = experts(correction="official", reject_ratio=16).correction(INSIDE, CLASSES, 9, 40, 4)
+    official = experts(correction="official").correction(INSIDE, CLASSES, 9, 40, 4, ratio=16)
     assert official == pytest.approx(math.log(8.5))
     assert official > 0
 
@@ -148,6 +148,18 @@ def test_an_epoch_holds_every_inside_sample_and_a_share_of_the_others(ratio: flo
         assert inside < drawn
         expected = math.log((8 - len(member.classes)) / len(member.classes)) - math.log(used / len(inside))
         assert float(member.head.correction) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_subset_may_have_a_reject_ratio_of_its_own() -> None:
+    """As for Places-LT in the authors' code: 16, and 8 for Medium and Few."""
+    context = StubContext(COUNTS)
+    method = experts(reject_ratio=16, correction="official", subset={"medium": {"reject_ratio": 8}})
+    members = method.build(context)
+    method.fit(context, members)
+    for member, asked, ratio in zip(members, context.asked, [16, 8, 16], strict=True):
+        inside = positions(context, member.classes)
+        assert len(asked["sampler"]) == len(inside) + round(len(inside) / ratio)
+        assert float(member.head.correction) == pytest.approx(math.log((1 + ratio) / 2))
 
 
 def test_the_reject_class_can_be_drawn_afresh_each_epoch() -> None:
