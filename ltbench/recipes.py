@@ -58,7 +58,9 @@ class Resolved:
 
     @property
     def hash(self) -> str:
-        return digest(self.config.model_dump(mode="json", exclude={"seed": True, "dataset": {"root": True, "options": {"lists"}}}))
+        return digest(
+            self.config.model_dump(mode="json", exclude={"seed": True, "dataset": {"root": True, "options": {"lists"}}})
+        )
 
 
 def resolve(

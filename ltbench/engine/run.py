@@ -180,7 +180,9 @@ class Engine:
             dataset.split("train")
             dataset.split("val")
         for name, samples in dataset.skipped.items():
-            self.reporter.line(f"{name}: {len(samples):,} images left out: {', '.join(samples[:3])}{', ...' * (len(samples) > 3)}")
+            self.reporter.line(
+                f"{name}: {len(samples):,} images left out: {', '.join(samples[:3])}{', ...' * (len(samples) > 3)}"
+            )
         return dataset
 
     def _workbench(self) -> Workbench:

@@ -73,7 +73,11 @@ def images(shared_cache: Path) -> Path:
 
 
 def overrides(images: Path, *more: dict[str, Any]) -> list[str]:
-    every = [settings(**SETTINGS), *(settings(**changes) for changes in more), settings(dataset={"root": f'"{images}"'})]
+    every = [
+        settings(**SETTINGS),
+        *(settings(**changes) for changes in more),
+        settings(dataset={"root": f'"{images}"'}),
+    ]
     return [override for part in every for override in part[1::2]]
 
 
@@ -199,7 +203,9 @@ def test_torchrun_starts_processes_that_train_together(tmp_path: Path) -> None:
 
 def test_processes_are_not_started_by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(UsageError, match=r"^--num-processes 2: this process is one of 4 that torchrun .* leave the option"):
+    with pytest.raises(
+        UsageError, match=r"^--num-processes 2: this process is one of 4 that torchrun .* leave the option"
+    ):
         launch(2)
 
 
