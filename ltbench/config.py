@@ -50,8 +50,8 @@ class ComputeConfig(BaseModel):
     workers: int | None = Field(
         default=None,
         ge=0,
-        description="processes that read images, 0: the main one; by default 0 for data in memory, all cores but one (at "
-        "most 16) for files",
+        description="processes that read images, 0: the main one; by default all cores but one (at most 16) where files are "
+        "read for a GPU, else 0",
     )
     gradient_accumulation: int = Field(default=1, ge=1, description="parts into which a batch is cut to save memory")
     gradient_checkpointing: bool = Field(

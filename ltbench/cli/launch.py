@@ -21,7 +21,7 @@ def launch(num_processes: int) -> int:
     Raises:
         UsageError: this process was itself started by such a launcher.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             f"--num-processes {num_processes}: this process is one of {os.environ['WORLD_SIZE']} that torchrun or accelerate "
             "launch has started; leave the option out."

@@ -3,7 +3,7 @@
 The parameters are drawn on the CPU from the given generator and then moved, so that they do not depend on the device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +14,6 @@ from torch.nn import functional as F
 from ltbench.data.color import draw_jitter, jitter_color
 from ltbench.data.cuts import EVAL_MARGIN, CentreCut, Cut, RandomCut, draw_uniform, random_boxes
 from ltbench.data.draws import SAMPLES, Draws
-from ltbench.threads import map_parts
-
-_CHUNK = 2**18
-"""Numbers of a chunk: as float32 a megabyte."""
 
 
 class AugmentConfig(BaseModel):
@@ -78,7 +74,7 @@ class Augment:
             cut: the crop was done when the images were read (:meth:`training_cut`).
         """
         drawn = self._drawn(images, random if isinstance(random, Draws) else Draws(random, len(images)), cut)
-        return _in_chunks(lambda part: self._augmented(images[part], drawn.of(part)), images)
+        return self._augmented(images, drawn)
 
     def training_cut(self, draws: Sequence[Draws], size: int) -> Cut:
         """What to read of training images that are stored in different sizes.
@@ -99,7 +95,7 @@ class Augment:
 
     def plain(self, images: Tensor) -> Tensor:
         """Resized, where ``size`` asks for it, and normalised: uint8[B, C, H, W] -> float32[B, C, h, w]."""
-        return _in_chunks(lambda part: self._normalised(self._resized(images[part])), images)
+        return self._normalised(self._resized(images))
 
     def _drawn(self, images: Tensor, draws: Draws, cut: bool) -> "_Drawn":
         """The parameters of every sample, in an order that is part of what a seed means."""
@@ -166,31 +162,6 @@ class _Drawn:
     offsets: Tensor | None = None
     mirrored: Tensor | None = None
     jitter: Tensor | None = None
-
-    def of(self, part: slice) -> "_Drawn":
-        """Those of some of the samples."""
-        return _Drawn(*(None if values is None else values[part] for values in vars(self).values()))
-
-
-def _in_chunks(function: Callable[[slice], Tensor], images: Tensor) -> Tensor:
-    """What ``function`` makes of all samples; on a CPU a few at a time, so that they stay in its cache, on all cores."""
-    each = max(1, _CHUNK // images[0].numel())
-    if images.device.type != "cpu" or len(images) <= each:
-        return function(slice(None))
-    parts = [slice(start, start + each) for start in range(0, len(images), each)]
-    first = function(parts[0])
-    channels_last = images.is_contiguous(memory_format=torch.channels_last)
-    whole = torch.empty(
-        (len(images), *first.shape[1:]),
-        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-    )
-    whole[parts[0]] = first
-
-    def fill(part: slice) -> None:
-        whole[part] = function(part)
-
-    map_parts(fill, parts[1:])
-    return whole
 
 
 def _unit_range(images: Tensor) -> Tensor:

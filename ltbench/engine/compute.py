@@ -1,6 +1,9 @@
 """Device, precision and processes: a thin layer on accelerate that the rest of the engine asks."""
 
+import ctypes
 import os
+import platform
+import sys
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -12,6 +15,9 @@ from torch import Tensor, nn
 
 from ltbench.config import ComputeConfig
 from ltbench.errors import UsageError
+
+_M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
+"""As in malloc.h: how many blocks may lie outside the heap, and how much free heap is kept."""
 
 _WAIT = timedelta(days=7)
 """How long the other processes wait while one trains a stage that all of them need."""
@@ -38,8 +44,19 @@ def resolve_device(wanted: str) -> str:
     return wanted
 
 
+def keep_freed_memory() -> None:
+    """Let the allocator of glibc keep what is freed, on a CPU: asking the system anew for each activation costs a fifth.
+
+    Elsewhere than on Linux with glibc, nothing is changed.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def _check_devices(kind: str) -> None:
-    started = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    started = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if kind == "cuda" and started > torch.cuda.device_count():
         raise UsageError(
             f"{started} processes were started on this machine, where torch sees {torch.cuda.device_count()} GPU(s): start "
@@ -74,6 +91,8 @@ class Compute:
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
         )
         self.device = self.accelerator.device
+        if kind == "cpu":
+            keep_freed_memory()
 
     @property
     def is_main(self) -> bool:

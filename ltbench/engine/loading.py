@@ -128,10 +128,13 @@ def _whole(batch: Any) -> Any:
 
 
 def workers_of(split: Split, compute: Compute) -> int:
-    """Processes that read a split: as set, or by default none for data in memory, for files all cores but one (16 at most)."""
+    """Processes that read a split: as set, or by default all cores but one (16 at most) where files are read for a GPU.
+
+    On a CPU they would take from the training what they give it.
+    """
     if compute.config.workers is not None:
         return compute.config.workers
-    if not isinstance(split, CutSplit):
+    if not isinstance(split, CutSplit) or compute.device.type == "cpu":
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MOST_WORKERS, max(1, cores // compute.local_world - 1))

@@ -65,15 +65,3 @@ def test_augmented_images_do_not_depend_on_how_the_batch_is_shared() -> None:
     for rank in range(2):
         places = torch.arange(7)[rank::2]
         torch.testing.assert_close(augment.train(images[places], Draws(generator(2), 7, places)), alone[places])
-
-
-def test_large_batches_are_augmented_as_single_images_are() -> None:
-    """On a CPU a batch is worked on a few images at a time."""
-    config = AugmentConfig(flip=True, color_jitter=(0.4, 0.4, 0.4, 0.0), shift=2)
-    augment = Augment(config, (0.4, 0.5, 0.6), (0.2, 0.3, 0.2))
-    images = torch.randint(0, 256, (5, 3, 300, 310), dtype=torch.uint8, generator=generator(0))
-    together = augment.train(images.contiguous(memory_format=torch.channels_last), generator(2))
-    assert together.is_contiguous(memory_format=torch.channels_last)
-    for place in range(5):
-        own = augment.train(images[place : place + 1], Draws(generator(2), 5, torch.tensor([place])))
-        torch.testing.assert_close(together[place : place + 1], own)
