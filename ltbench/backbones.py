@@ -265,6 +265,12 @@ _PREFIXES = ("module.", "backbone.", "trunk.", "encoder.", "feat_model.", "all."
 """``all.`` is in the ``weights.safetensors`` of a stage whose one member covers all classes."""
 
 
+def pretrained_weights(name: str) -> str:
+    """What ``pretrained`` loads for this timm model, by its full name: ``resnet152`` alone is the tag timm chooses today."""
+    config = timm.models.get_pretrained_cfg(name)
+    return f"{config.architecture}.{config.tag}" if config is not None else name
+
+
 def load_checkpoint(path: Path) -> dict[str, Tensor]:
     """Weights by name from a ``.safetensors`` file or a PyTorch file (read with ``weights_only=True``: no code is run).
 
@@ -318,10 +324,14 @@ def load_backbone(backbone: Backbone, weights: Mapping[str, Tensor], source: Pat
 def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path, prefix: str = "") -> None:
     """Fill every weight of ``module`` from the one named ``prefix`` + its name.
 
+    BatchNorm's counters of batches may be missing: files of old PyTorch and of Caffe have none, and nothing uses them.
+
     Raises:
         DataError: the first that is missing or has another shape, by name.
     """
     state = {prefix + name: value for name, value in module.state_dict().items()}
+    counters = {name for name in state if name.endswith(".num_batches_tracked")} - set(weights)
+    state = {name: value for name, value in state.items() if name not in counters}
     for name, value in state.items():
         if name not in weights:
             raise DataError(
@@ -331,7 +341,7 @@ def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path,
             raise DataError(
                 f"checkpoint {source}: '{name}' has shape {tuple(weights[name].shape)}, the model needs {tuple(value.shape)}."
             )
-    module.load_state_dict({name.removeprefix(prefix): weights[name] for name in state})
+    module.load_state_dict({name.removeprefix(prefix): weights[name] for name in state}, strict=False)
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -12,7 +12,15 @@ from safetensors.torch import save_file
 from tiny import WIDTHS
 from torch import Tensor, nn
 
-from ltbench.backbones import Backbone, create_backbone, load_checkpoint, load_exactly, weights_digest
+from ltbench.backbones import (
+    Backbone,
+    create_backbone,
+    load_backbone,
+    load_checkpoint,
+    load_exactly,
+    pretrained_weights,
+    weights_digest,
+)
 from ltbench.errors import DataError, UsageError
 
 SMALL = {"widths": WIDTHS, "stem_kernel": 3, "max_pool": False}
@@ -283,3 +291,44 @@ def test_the_digest_of_weights_sees_values_names_and_shapes() -> None:
     digests = [weights_digest(module) for module in (*modules, changed)]
     assert len(set(digests)) == 4
     assert weights_digest(modules[0]) == digests[0]
+
+
+def test_a_checkpoint_without_counters_of_batches_is_taken(tmp_path: Path) -> None:
+    backbone = create_backbone("resnet10", image_shape=(3, 32, 32), kwargs={"widths": (16, 16, 16, 16)})
+    weights = {name: value for name, value in backbone.trunk.state_dict().items() if "num_batches_tracked" not in name}
+    weights = {name: torch.ones_like(value) for name, value in weights.items()}
+    torch.save(weights, tmp_path / "old.pth")
+    load_backbone(backbone, load_checkpoint(tmp_path / "old.pth"), tmp_path / "old.pth")
+    assert all(bool((backbone.trunk.state_dict()[name] == 1).all()) for name in weights)
+
+
+@pytest.mark.parametrize(("name", "weights"), [("resnet152.tv_in1k", "resnet152.tv_in1k"), ("resnet10", "resnet10.untrained")])
+def test_pretrained_weights_are_named_with_their_tag(name: str, weights: str) -> None:
+    assert pretrained_weights(name) == weights
+    assert pretrained_weights("resnet152").startswith("resnet152.")
+
+
+@pytest.mark.parametrize("name", ["resnet10", "vit_tiny_patch16_224"])
+def test_gradient_checkpointing_changes_no_gradient(name: str) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        kwargs = {"widths": (16, 16, 16, 16)} if name == "resnet10" else {"img_size": 32, "depth": 2}
+        backbone = create_backbone(name, image_shape=(3, 32, 32), kwargs=kwargs).train()
+        if checkpointing:
+            backbone.save_memory()
+        images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+        backbone(images).square().mean().backward()
+        gradients.append([parameter.grad for parameter in backbone.parameters()])
+        if name == "resnet10":  # statistics of the recomputed stages count the batch twice, the stem's once
+            assert int(backbone.trunk.bn1.num_batches_tracked) == 1
+            assert int(backbone.trunk.layer1[0].bn1.num_batches_tracked) == 1 + checkpointing
+    for plain, saved in zip(*gradients, strict=True):
+        torch.testing.assert_close(saved, plain)
+
+
+def test_a_model_that_cannot_save_memory_is_refused() -> None:
+    trunk = nn.Linear(4, 4)
+    trunk.num_features = 4
+    with pytest.raises(UsageError, match=r"gradient_checkpointing = true: timm offers it for no Linear"):
+        Backbone(trunk).save_memory()

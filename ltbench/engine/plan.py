@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ltbench.backbones import pretrained_weights
 from ltbench.canonical import digest
 from ltbench.config import RunConfig
 from ltbench.data.base import Dataset
@@ -109,6 +110,7 @@ def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[
         "dataset": {"name": config.dataset.name, "fingerprint": dataset.fingerprint, "storage": dataset.storage},
         "folds": digest(folds.tolist()),
         "backbone": _with_contents(config.backbone),
+        "pretrained": pretrained_weights(config.backbone.name) if config.backbone.pretrained else None,
         "augment": config.augment.model_dump(mode="json"),
         "precision": precision,
         "gradient_accumulation": config.compute.gradient_accumulation,

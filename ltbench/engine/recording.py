@@ -3,6 +3,7 @@
 from typing import Any
 
 from ltbench.analysis.oracle import oracle
+from ltbench.backbones import pretrained_weights
 from ltbench.canonical import digest
 from ltbench.data.augment import Augment
 from ltbench.data.base import Dataset
@@ -110,7 +111,9 @@ class RecordMaker:
         }
         backbone = config.backbone.name + (f" ({_listed(changes)})" if changes else "")
         checkpoint = config.backbone.checkpoint
-        pretraining = "timm" if config.backbone.pretrained else f"file {checkpoint.name}" if checkpoint else "none"
+        pretraining = f"file {checkpoint.name}" if checkpoint else "none"
+        if config.backbone.pretrained:
+            pretraining = f"timm {pretrained_weights(config.backbone.name)}"
         augmentation = _listed(config.augment.model_dump(mode="json", exclude_defaults=True)) or "none"
         return Track(
             backbone=backbone,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ltbench.config import ComputeConfig
 from ltbench.data.augment import Augment, AugmentConfig
 from ltbench.data.base import TensorSplit
-from ltbench.data.samplers import InstanceSampler
+from ltbench.data.samplers import ClassAwareSampler, ClassBalancedSampler, InstanceSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.inference import View, run_over
 from ltbench.engine.loading import SMALLEST, EpochBatches, cut, training_loader
@@ -59,6 +59,24 @@ def cut_alone(samples: int, batch_size: int, world: int, seed: int) -> list[list
     whole = EpochBatches(InstanceSampler(samples), batch_size, process(0, 1), seed, "name")
     order = torch.cat([share.samples for share in whole.shares()])
     return [batch.tolist() for batch in cut(order, batch_size, world)]
+
+
+@given(counts=st.lists(st.integers(1, 40), min_size=2, max_size=6), world=worlds, seed=st.integers(0, 3))
+def test_the_processes_share_class_balanced_batches_without_repeats(
+    counts: list[int], world: int, seed: int
+) -> None:
+    """As many samples of each class as one process draws, and none again before its class is used up."""
+    labels, batch_size = torch.repeat_interleave(torch.tensor(counts)), 12
+    if len(labels) < SMALLEST * world:
+        return
+    for sampler in (ClassBalancedSampler(labels), ClassAwareSampler(labels, batch_size, 3)):
+        of_each = [list(EpochBatches(sampler, batch_size, process(rank, world), seed, "name")) for rank in range(world)]
+        drawn = torch.tensor([position for share in of_each for batch in share for position in batch])
+        (alone,) = EpochBatches(sampler, len(labels), process(0, 1), seed, "name").shares()
+        assert sorted(drawn.tolist()) == sorted(alone.samples.tolist())
+        times = torch.bincount(drawn, minlength=len(labels))
+        for label in range(len(counts)):
+            assert times[labels == label].max() - times[labels == label].min() <= 1
 
 
 def test_every_epoch_has_an_order_of_its_own_and_the_same_in_every_run() -> None:

@@ -170,7 +170,8 @@ def test_every_process_gets_the_record_from_python_also_of_a_resumed_run(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under torchrun, with the backbone learning, memory saved in both ways, worker processes, killed in between; the one
-    process does it plainly. Two cache folders, as on two machines that share none, are an error on both."""
+    process does it plainly. Different plans, or two cache folders, as on two machines that share none, are an error on
+    both."""
     script, own = Path(together.__file__), tmp_path / "alone"
     done = torchrun(script, tmp_path, *overrides(images, LEARNING_BACKBONE, OTHERWISE), cache=tmp_path / "unused")
     assert done.returncode == 0, done.stderr
@@ -183,9 +184,13 @@ def test_every_process_gets_the_record_from_python_also_of_a_resumed_run(
         assert_same_logits(stored_logits(tmp_path / "cache", method), stored_logits(own, method))
     assert_same_record(first, expected)
 
-    messages = [(tmp_path / f"error-{rank}.txt").read_text() for rank in (0, 1)]
-    assert messages[0] == messages[1]
-    assert messages[0].startswith(f"the processes share no cache: {tmp_path / 'cache-of-1'} on ")
+    for kind, beginning in (
+        ("plan", "the processes plan different runs: on "),
+        ("cache", f"the processes share no cache: {tmp_path / 'cache-of-1'} on "),
+    ):
+        messages = [(tmp_path / f"{kind}-{rank}.txt").read_text() for rank in (0, 1)]
+        assert messages[0] == messages[1]
+        assert messages[0].startswith(beginning)
 
 
 def test_torchrun_starts_processes_that_train_together(tmp_path: Path) -> None:

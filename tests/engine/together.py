@@ -1,6 +1,6 @@
 """What each process does under ``torchrun together.py FOLDER SETTING...``; test_processes.py reads what it leaves.
 
-The run is killed once and resumed. Then it is asked for again, each process with a cache folder of its own.
+The run is killed once and resumed. Then it is asked for again, each process with a seed and with a cache folder of its own.
 """
 
 import os
@@ -29,12 +29,17 @@ def main(folder: Path, config: RunConfig) -> None:
     record = ltbench.run(config)
     (folder / f"record-{rank}.json").write_text(record.model_dump_json())
 
+    refused(config.model_copy(update={"seed": int(rank)}), folder / f"plan-{rank}.txt")
     processes.SECONDS_TO_APPEAR = 0.5
     os.environ["LTBENCH_CACHE"] = str(folder / f"cache-of-{rank}")
+    refused(config, folder / f"cache-{rank}.txt")
+
+
+def refused(config: RunConfig, message: Path) -> None:
     try:
         ltbench.run(config)
     except DataError as error:
-        (folder / f"error-{rank}.txt").write_text(str(error))
+        message.write_text(str(error))
 
 
 def run_until_killed(config: RunConfig) -> None:
