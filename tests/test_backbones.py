@@ -302,33 +302,9 @@ def test_a_checkpoint_without_counters_of_batches_is_taken(tmp_path: Path) -> No
     assert all(bool((backbone.trunk.state_dict()[name] == 1).all()) for name in weights)
 
 
-@pytest.mark.parametrize(("name", "weights"), [("resnet152.tv_in1k", "resnet152.tv_in1k"), ("resnet10", "resnet10.untrained")])
+@pytest.mark.parametrize(
+    ("name", "weights"), [("resnet152.tv_in1k", "resnet152.tv_in1k"), ("resnet10", "resnet10.untrained")]
+)
 def test_pretrained_weights_are_named_with_their_tag(name: str, weights: str) -> None:
     assert pretrained_weights(name) == weights
     assert pretrained_weights("resnet152").startswith("resnet152.")
-
-
-@pytest.mark.parametrize("name", ["resnet10", "vit_tiny_patch16_224"])
-def test_gradient_checkpointing_changes_no_gradient(name: str) -> None:
-    gradients = []
-    for checkpointing in (False, True):
-        torch.manual_seed(0)
-        kwargs = {"widths": (16, 16, 16, 16)} if name == "resnet10" else {"img_size": 32, "depth": 2}
-        backbone = create_backbone(name, image_shape=(3, 32, 32), kwargs=kwargs).train()
-        if checkpointing:
-            backbone.save_memory()
-        images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-        backbone(images).square().mean().backward()
-        gradients.append([parameter.grad for parameter in backbone.parameters()])
-        if name == "resnet10":  # statistics of the recomputed stages count the batch twice, the stem's once
-            assert int(backbone.trunk.bn1.num_batches_tracked) == 1
-            assert int(backbone.trunk.layer1[0].bn1.num_batches_tracked) == 1 + checkpointing
-    for plain, saved in zip(*gradients, strict=True):
-        torch.testing.assert_close(saved, plain)
-
-
-def test_a_model_that_cannot_save_memory_is_refused() -> None:
-    trunk = nn.Linear(4, 4)
-    trunk.num_features = 4
-    with pytest.raises(UsageError, match=r"gradient_checkpointing = true: timm offers it for no Linear"):
-        Backbone(trunk).save_memory()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ltbench.calibration import Fitted, L2Config, fit_with_l2, mean_over_chunks
 from ltbench.fuser import Fuser, MemberLogits
-from ltbench.posterior import chunks, fuse_in_chunks, log_add_at, log_g, log_softmax
+from ltbench.posterior import fuse_in_chunks, log_add_at, log_g, log_softmax
 
 LISTED = 2048
 """Most logits whose scales and shifts :meth:`JointCalibration.state` lists one by one."""
@@ -188,8 +188,5 @@ def _gradient(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> tuple[T
 
 def _standard_units(logits: Tensor) -> tuple[Tensor, Tensor]:
     """(mean, standard deviation) of each logit over the samples, float64[W]; 1 for the deviation of one that never varies."""
-    parts = [
-        torch.std_mean(logits[:, part].double(), dim=0, correction=0) for part in chunks(logits.shape[1], len(logits))
-    ]
-    deviation, mean = (torch.cat(values) for values in zip(*parts, strict=True))
-    return mean, torch.where(deviation > 0, deviation, 1.0)
+    deviation, mean = torch.std_mean(logits, dim=0, correction=0)  # of float32, without a float64 copy
+    return mean.double(), torch.where(deviation > 0, deviation, 1.0).double()

@@ -62,9 +62,7 @@ def cut_alone(samples: int, batch_size: int, world: int, seed: int) -> list[list
 
 
 @given(counts=st.lists(st.integers(1, 40), min_size=2, max_size=6), world=worlds, seed=st.integers(0, 3))
-def test_the_processes_share_class_balanced_batches_without_repeats(
-    counts: list[int], world: int, seed: int
-) -> None:
+def test_the_processes_share_class_balanced_batches_without_repeats(counts: list[int], world: int, seed: int) -> None:
     """As many samples of each class as one process draws, and none again before its class is used up."""
     labels, batch_size = torch.repeat_interleave(torch.tensor(counts)), 12
     if len(labels) < SMALLEST * world:
