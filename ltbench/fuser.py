@@ -64,7 +64,8 @@ class MemberLogits:
                 f"{where}: logits have shape {tuple(logits.shape)}, expected [N, {width}] "
                 f"({len(classes)} classes{', and the reject logit last' if self.outside == 'reject' else ''})."
             )
-        if not torch.isfinite(logits).all():
+        # The extremes, not isfinite: that one makes a mask and twice the memory.
+        if logits.numel() and not torch.isfinite(torch.stack(torch.aminmax(logits))).all():
             raise DataError(f"{where}: logits hold NaN or infinity; check how they were computed.")
 
     def __len__(self) -> int:

@@ -275,7 +275,7 @@ def logits_digest(logits: Mapping[str, np.ndarray]) -> str:
     for name in sorted(logits):
         values = np.ascontiguousarray(logits[name], dtype="<f4")
         total.update(canonical_json([name, values.shape]).encode())
-        total.update(values.tobytes())
+        total.update(values.data)
     return total.hexdigest()
 
 

@@ -34,6 +34,7 @@ from ltbench.data.file_dataset import IMAGENET_MEAN, IMAGENET_STD
 from ltbench.data.image_files import ImageFileSplit, read_image
 from ltbench.data.image_list import ImageList
 from ltbench.data.packed import PackedSplit, PackSettings, pack
+from ltbench.engine.compute import keep_freed_memory
 
 BATCH = 50
 
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as in every run on a CPU; all the ways have it
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # torchvision's decoder is deprecated
     augment = Augment(
         AugmentConfig(crop_scale=(0.08, 1.0), flip=True, color_jitter=(0.4, 0.4, 0.4, 0.0), size=224),

@@ -136,9 +136,9 @@ def report(options: argparse.Namespace, dataset: str) -> None:
 
     fixed = in_a_process(["fit", f"{FIXED:g}"], options, dataset)
     line(f"fit, l2 = {FIXED:g}", "val", fixed, "")
+    line("fuse", "test", in_a_process(["fuse"], options, dataset), ", beyond the posterior")
     auto = in_a_process(["fit", "auto"], options, dataset)
     line("fit, l2 = auto", "val", auto, f"; takes l2 = {auto['l2']:g}")
-    line("fuse", "test", in_a_process(["fuse"], options, dataset), ", beyond the posterior")
     print(f"auto over fixed: {auto['seconds'] / fixed['seconds']:.1f} times the seconds")
     print(f"accuracy by voting {auto['voting']:.1f}, joint {fixed['joint']:.1f} (auto: {auto['joint']:.1f})")
 
