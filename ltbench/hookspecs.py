@@ -81,7 +81,7 @@ def ltbench_checks() -> Iterable[Check]:  # type: ignore[empty-body]
 
 @hookspec
 def ltbench_before_run(run: "Run") -> None:
-    """Called once the plan of a run stands, before any stage is trained.
+    """Called once the plan of a run stands, before any stage is trained; of several processes, on each.
 
     Example::
 
@@ -117,7 +117,9 @@ def ltbench_after_run(run: "Run", record: "Record") -> None:
 
 @hookspec
 def ltbench_on_run_error(run: "Run", error: BaseException) -> None:
-    """Called when a run fails, before the error goes on to the user. What was computed before stays in the cache.
+    """Called when a run fails, before the error goes on to the user; of several processes, on each that fails.
+
+    What was computed before stays in the cache.
 
     Example::
 

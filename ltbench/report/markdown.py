@@ -47,7 +47,8 @@ machine that has its images below DIR:
     ltbench data fetch {dataset}
     # what is missing below DIR, and the official download that holds it
     ltbench data check {dataset} --data-root DIR
-    # if wanted: the images resized once, in one file that is faster to read
+    # if wanted: the images resized once, in files that are faster to read; then add
+    # --set dataset.options.storage=packed to the commands below
     ltbench data pack {dataset} --data-root DIR
     # the diverse ensemble, the baseline and the controls
     ltbench run --dataset {dataset} --data-root DIR --method all --fuser joint --seeds 0,1,2 --results {results}
