@@ -1,6 +1,7 @@
 """``ltbench fuse``: on a run it trains nothing; on a folder of logits it says what is wrong with it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,12 +190,16 @@ def run(ltb: Callable[..., Outcome]) -> str:
     return json.loads(done.out)["run"]
 
 
-def test_a_run_is_fused_without_training(ltb, run: str, shared_cache: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in shared_cache.glob("stages/**/*")}
+def test_a_run_is_fused_without_training(ltb, run: str, shared_cache: Path, own_cache: Path) -> None:
+    stages = json.loads((shared_cache / "runs" / run / "run.json").read_text())["stages"]
+    for folder in (f"runs/{run}", *(f"stages/{name}" for name in stages.values())):
+        shutil.copytree(shared_cache / folder, own_cache / folder)  # other tests train in the cache they share
+    before = {path: path.stat().st_mtime_ns for path in own_cache.glob("stages/*/**/*")}
     done = ltb("fuse", run, "--fuser", "kl", "--fuser", "joint", "--set", "joint.l2=0.01", "--json")
     assert done.code == 0, done.err
     assert "trained" not in done.err
-    assert {path: path.stat().st_mtime_ns for path in shared_cache.glob("stages/**/*")} == before
+    assert {path: path.stat().st_mtime_ns for path in own_cache.glob("stages/*/**/*")} == before
+    assert {path.name for path in own_cache.glob("stages/[!.]*")} == set(stages.values())
     answer = json.loads(done.out)
     fused = [(tuple(record["methods"]), record["fuser"]) for record in answer["records"]]
     assert fused == [(("baseline",), "none"), (("baseline",), "joint"), (("experts",), "kl"), (("experts",), "joint")]
