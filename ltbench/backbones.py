@@ -101,7 +101,7 @@ class Backbone(nn.Module):
 
     Attributes:
         num_features: D.
-        input_size: (H, W) that images are resized to on the device first; None: they are taken as they come.
+        input_size: (H, W) that images are resized to on the device first; None: they have the size already.
     """
 
     def __init__(self, trunk: nn.Module, projection: int | None = None) -> None:
@@ -113,7 +113,7 @@ class Backbone(nn.Module):
         self.num_features = projection or pooled
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.input_size is not None and tuple(images.shape[-2:]) != self.input_size:
+        if self.input_size is not None:
             images = nn.functional.interpolate(images, self.input_size, mode="bilinear", align_corners=False)
         pooled = self.trunk(images)
         return pooled if self.projection is None else self.projection(pooled)
@@ -346,8 +346,13 @@ def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path,
 
 def weights_digest(module: nn.Module) -> str:
     """sha256 (hex) of the module's weights and buffers: equal digests mean equal features."""
+    return tensors_digest(module.state_dict())
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 (hex) of names, types, shapes and values."""
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

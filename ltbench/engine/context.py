@@ -19,12 +19,18 @@ from ltbench.data.base import Split
 from ltbench.data.samplers import EpochSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.fitting import Fitting
-from ltbench.engine.inference import FeatureStore
+from ltbench.engine.inference import FeatureStore, View, run_over
 from ltbench.engine.progress import Reporter
 from ltbench.engine.seeding import global_stream, stream
 from ltbench.errors import LtbenchError
 from ltbench.method import Classes, Loss, Member, Method, TrainingResult, Validation
 from ltbench.optim import OptimConfig
+
+TRIED = 2
+"""Validation images on which :func:`confirm` compares."""
+
+TOLERANCE = 1e-3
+"""Largest difference it allows, relative to the largest logit: some operations of a GPU add in no fixed order."""
 
 
 @dataclass
@@ -168,6 +174,22 @@ def rebuild(method: Method, context: StageContext, weights: Path) -> list[Member
         )
         member.module.eval()
     return members
+
+
+def confirm(name: str, trained: Sequence[Member], rebuilt: Sequence[Member], bench: Workbench) -> None:
+    """Compare the members of method ``name`` as trained and as built again from their weights: those are what is evaluated.
+
+    Raises:
+        LtbenchError: they answer otherwise.
+    """
+    view, few = View(bench.augment, bench.image_size), torch.arange(min(TRIED, len(bench.val)))
+    for one, other in zip(trained, rebuilt, strict=True):
+        expected, found = (run_over(member.module, bench.val, bench.compute, view, few) for member in (one, other))
+        if (found - expected).abs().max() > TOLERANCE * expected.abs().max():
+            raise LtbenchError(
+                f"method '{name}': member '{one.name}', built again with its stored weights, answers otherwise than after its "
+                "training. Keep all that it learns in parameters or buffers of its module."
+            )
 
 
 def build(method: Method, context: StageContext) -> list[Member]:

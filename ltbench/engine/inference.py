@@ -1,5 +1,6 @@
 """Features and logits of a whole split, each computed once: what a frozen backbone gives is shared by every member on it."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ltbench.engine.compute import Compute
 from ltbench.engine.loading import Batches, inference_batch, inference_loader
 from ltbench.engine.progress import Reporter
 from ltbench.engine.seeding import stream
+from ltbench.engine.shared_pass import SharedPass
 from ltbench.files import save_beside
 
 HEAD_CHUNK = 8192
@@ -75,10 +77,18 @@ class AugmentedView(View):
 
 
 @torch.inference_mode()
-def run_over(module: nn.Module, split: Split, compute: Compute, view: View, indices: Tensor | None = None) -> Tensor:
+def run_over(
+    module: nn.Module,
+    split: Split,
+    compute: Compute,
+    view: View,
+    indices: Tensor | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Tensor:
     """``module`` of every sample's image in order: float32[N, D] on the CPU of every process.
 
     The module is left in eval mode. Tail samples that accelerate repeats to even out the last batch are dropped.
+    ``progress`` is called after each batch.
     """
     module.eval()
     rows: list[Tensor] = []
@@ -87,6 +97,7 @@ def run_over(module: nn.Module, split: Split, compute: Compute, view: View, indi
         with compute.autocast():
             answer = module(images)
         rows.append(compute.accelerator.gather_for_metrics(answer.float()).cpu())
+        progress()
     return torch.cat(rows)
 
 
@@ -117,27 +128,47 @@ class FeatureStore:
 
     def get(self, backbone: Backbone, name: str, split: Split, view: int = 0) -> Tensor:
         """float32[N, D] of one view of a split: view 0 is the plain image, each other one is augmented by its own stream."""
-        key = self._key(backbone, name, view)
-        if key not in self._memory:
-            path = self.folder / f"{key}.safetensors"
-            stored = self.compute.agree(path.exists())
-            self._memory[key] = _read(path) if stored else self._compute(backbone, name, split, view, path)
-        return self._memory[key]
+        (values,) = self.get_all([backbone], name, split, view)
+        return values
+
+    def get_all(self, backbones: Sequence[Backbone], name: str, split: Split, view: int = 0) -> list[Tensor]:
+        """:meth:`get` of each backbone. Those not kept yet see the images in one pass and share what they have in common."""
+        keys = [self._key(backbone, name, view) for backbone in backbones]
+        missing: dict[str, Backbone] = {}
+        for key, backbone in zip(keys, backbones, strict=True):
+            if key not in self._memory:
+                path = self._path(key)
+                if self.compute.agree(path.exists()):
+                    self._memory[key] = _read(path)
+                else:
+                    missing[key] = backbone
+        if missing:
+            self._compute(missing, name, split, view)
+        return [self._memory[key] for key in keys]
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
 
     def _key(self, backbone: Backbone, name: str, view: int) -> str:
         parts = [weights_digest(backbone), backbone.input_size, self.compute.precision, self.identity, name, view]
         return f"{name}-v{view}-{digest([*parts, self.seed if view else None])[:24]}"
 
-    def _compute(self, backbone: Backbone, name: str, split: Split, view: int, path: Path) -> Tensor:
+    def _compute(self, missing: Mapping[str, Backbone], name: str, split: Split, view: int) -> None:
         self.passes += 1
-        way = self._view(name, split, view)
-        was_training = backbone.training
-        with self.reporter.working(f"features of {name}" + (f", view {view}" if view else "")):
-            values = run_over(self.compute.place(backbone), split, self.compute, way)
-        backbone.train(was_training)
-        if self.compute.is_main:
-            save_beside({"features": values}, path)
-        return values
+        way, backbones = self._view(name, split, view), list(missing.values())
+        were_training = [backbone.training for backbone in backbones]
+        module = SharedPass(backbones) if len(backbones) > 1 else backbones[0]
+        label = f"features of {name}" + (f", view {view}" if view else "")
+        batches = -(-len(split) // inference_batch(self.compute))
+        with self.reporter.steps(label, batches) as advance:
+            values = run_over(self.compute.place(module), split, self.compute, way, progress=advance)
+        for backbone, was_training in zip(backbones, were_training, strict=True):
+            backbone.train(was_training)
+        widths = [backbone.num_features for backbone in backbones]
+        for key, part in zip(missing, values.split(widths, dim=1), strict=True):
+            self._memory[key] = part.contiguous()
+            if self.compute.is_main:
+                save_beside({"features": part}, self._path(key))
 
     def _view(self, name: str, split: Split, number: int) -> View:
         if not number:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,18 @@ from ltbench.data.augment import Augment
 from ltbench.data.base import Dataset
 from ltbench.data.folds import fold_rule
 from ltbench.engine.compute import Compute
-from ltbench.engine.context import StageContext, Workbench, build, rebuild, weights_of
+from ltbench.engine.context import StageContext, Workbench, build, confirm, rebuild, weights_of
 from ltbench.engine.evaluate import Measured, make_fuser
-from ltbench.engine.inference import FeatureStore, apply_head
+from ltbench.engine.inference import FeatureStore
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
 from ltbench.engine.processes import await_stage, check_processes
 from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.seeding import global_stream
+from ltbench.engine.stage_logits import StageLogits
 from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish
 from ltbench.files import save_beside, write_json
-from ltbench.fuser import MemberLogits
-from ltbench.logits import LogitsFolder, SplitLogits, joined, read_logits, write_logits
+from ltbench.logits import LogitsFolder, joined, read_logits
 from ltbench.manager import plugins
 from ltbench.method import Classes, Member, Method
 from ltbench.recipe_files import requirements
@@ -79,6 +79,8 @@ class Engine:
         if evaluations is not None:
             self.plan = replace(self.plan, evaluations=list(evaluations))
         self.bench = self._workbench()
+        features = {"val": self.bench.features, "test": self._feature_store()}
+        self._stage_logits = StageLogits(self.dataset, config.dataset.name, self.compute, features)
         self._methods: dict[str, Method] = {
             name: plugins().methods.load(name)(resolved.method_configs[name]) for name in resolved.order
         }
@@ -90,6 +92,7 @@ class Engine:
             plugins().call("ltbench_before_run", run=self.plan)
             for stage in self.plan.stages:
                 self.ensure(stage)
+            self.infer()
             records = self.evaluate(results) if self.compute.is_main else []
             self.compute.wait()
             return records
@@ -115,23 +118,31 @@ class Engine:
         members = build(method, context)
         with global_stream(self.resolved.config.seed, stage.method, "fit"):
             method.fit(context, members)
-        trained = time.perf_counter()
-        logits = self._logits(stage.method, members)
+        seconds = time.perf_counter() - started
         if self.compute.is_main:
-            write_logits(draft / "logits", logits)
-            save_beside(weights_of(members), draft / "weights.safetensors")
-            seconds = {"fit": trained - started, "logits": time.perf_counter() - trained}
+            save_beside(weights_of(members), draft / stage.weights.name)
+        self.compute.wait()
+        confirm(stage.method, members, rebuild(method, context, draft / stage.weights.name), self.bench)
+        if self.compute.is_main:
             names = [{"name": m.name, "classes": len(m.classes), "outside": m.outside} for m in members]
-            publish(
-                stage, {"created": _now(), "seconds": seconds, "members": names, "num_processes": self.compute.world}
+            about = {"created": _now(), "seconds": {"fit": seconds}, "members": names}
+            publish(stage, {**about, "num_processes": self.compute.world})
+            self.reporter.line(f"trained {stage.method}: {', '.join(m.name for m in members)} in {seconds:.0f} s")
+
+    def infer(self) -> None:
+        """Logits of the stages that have none: one pass over validation and one over test for all of them."""
+        missing = self.compute.agree([stage.method for stage in self.plan.stages if not stage.evaluated])
+        if missing:
+            self._stage_logits.write(
+                [(stage, self._rebuilt(stage)) for stage in self.plan.stages if stage.method in missing]
             )
-            self.reporter.line(
-                f"trained {stage.method}: {', '.join(m.name for m in members)} in {seconds['fit']:.0f} s"
-            )
+
+    def _rebuilt(self, stage: Stage) -> list[Member]:
+        return rebuild(self._methods[stage.method], self._context(stage.method, None), stage.weights)
 
     def evaluate(self, results: Path | None) -> list[tuple[Evaluation, Record]]:
         """Fuse the stored logits by every fuser of the plan; main process only."""
-        maker = RecordMaker(self.resolved, self.dataset, self.bench.augment, self.compute, self.plan)
+        maker = RecordMaker(self.resolved, self.dataset, self._augment, self.compute, self.plan)
         done = []
         for evaluation in self._possible():
             with self.reporter.working(f"fusing {evaluation.label}"):
@@ -159,7 +170,7 @@ class Engine:
 
     def logits_of(self, methods: Sequence[str]) -> LogitsFolder:
         """Stored logits of the members of these methods, named ``<method>/<member>``."""
-        folders = {stage.method: stage.folder / "logits" for stage in self.plan.stages}
+        folders = {stage.method: stage.logits for stage in self.plan.stages}
         return joined([read_logits(folders[method]) for method in methods])
 
     def _possible(self) -> list[Evaluation]:
@@ -185,33 +196,36 @@ class Engine:
             )
         return dataset
 
+    @cached_property
+    def _augment(self) -> Augment:
+        return Augment(self.resolved.config.augment, self.dataset.mean, self.dataset.std)
+
+    @property
+    def _image_shape(self) -> tuple[int, int, int]:
+        shape, size = self.dataset.image_shape, self.resolved.config.augment.size
+        return (shape[0], size, size) if size else shape
+
+    def _feature_store(self) -> FeatureStore:
+        config, dataset = self.resolved.config, self.dataset
+        model = [config.backbone.name, config.backbone.kwargs]
+        identity = [dataset.fingerprint, dataset.storage, config.augment.model_dump(), dataset.mean, dataset.std, model]
+        return FeatureStore(
+            self.cache / "features",
+            self._augment,
+            self._image_shape[-1],
+            self.compute,
+            config.seed,
+            self.reporter,
+            identity,
+        )
+
     def _workbench(self) -> Workbench:
         config, dataset = self.resolved.config, self.dataset
         counts = torch.as_tensor(dataset.train_counts)
         folds = {
             name: torch.as_tensor(ids) for name, ids in fold_rule(config.folds).members(dataset.train_counts).items()
         }
-        augment = Augment(config.augment, dataset.mean, dataset.std)
-        model = [config.backbone.name, config.backbone.kwargs]
-        identity = [dataset.fingerprint, dataset.storage, config.augment.model_dump(), dataset.mean, dataset.std, model]
-        shape, size = dataset.image_shape, config.augment.size
-        if size:
-            shape = shape[0], size, size
-        store = partial(
-            FeatureStore,
-            self.cache / "features",
-            augment,
-            shape[-1],
-            self.compute,
-            config.seed,
-            self.reporter,
-            identity,
-        )
-        self._test_features = store()
-        plan, compute = (
-            self.plan,
-            self.compute,
-        )  # not self: a method's context must not lead to the engine and its test split
+        plan, compute = self.plan, self.compute  # not self, as in _context
 
         def after_epoch(stage: str, epoch: int, metrics: dict[str, Any]) -> None:
             if compute.is_main:
@@ -221,11 +235,11 @@ class Engine:
             train=dataset.split("train"),
             val=dataset.split("val"),
             classes=Classes(list(dataset.class_names), counts, folds),
-            image_shape=shape,
+            image_shape=self._image_shape,
             backbone=config.backbone,
-            augment=augment,
+            augment=self._augment,
             compute=self.compute,
-            features=store(),
+            features=self._feature_store(),
             seed=config.seed,
             reporter=self.reporter,
             after_epoch=after_epoch,
@@ -234,27 +248,11 @@ class Engine:
     def _context(self, method: str, folder: Path | None) -> StageContext:
         stages = {stage.method: stage for stage in self.plan.stages}
         required: dict[str, Callable[[], list[Member]]] = {
-            asked: partial(
-                rebuild, self._methods[name], self._context(name, None), stages[name].folder / "weights.safetensors"
-            )
+            # not self._rebuilt: a method's context must not lead to the engine and its test split
+            asked: partial(rebuild, self._methods[name], self._context(name, None), stages[name].weights)
             for asked, name in requirements(method).items()
         }
         return StageContext(method, self.bench, folder, required)
-
-    def _logits(self, method: str, members: Sequence[Member]) -> LogitsFolder:
-        """Logits of trained members on validation and test: one pass of each distinct backbone over each split."""
-        splits = {}
-        for name in ("val", "test"):
-            data = self.dataset.split(name)
-            store = self._test_features if name == "test" else self.bench.features
-            rows = []
-            for member in members:
-                features = store.get(member.backbone, name, data)
-                logits = apply_head(member.head, features, self.compute)
-                rows.append(MemberLogits(f"{method}/{member.name}", method, member.classes, member.outside, logits))
-            splits[name] = SplitLogits(rows, data.labels, torch.arange(len(data)))
-        about = {"name": self.resolved.config.dataset.name, "fingerprint": self.dataset.fingerprint}
-        return LogitsFolder(self.dataset.num_classes, self.dataset.train_counts, splits["val"], splits["test"], about)
 
     def _write_run(self, done: Sequence[tuple[Evaluation, Record]]) -> None:
         """``run.json``, and beside it what the methods wrote for people to look at."""

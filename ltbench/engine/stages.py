@@ -33,6 +33,7 @@ _TRAINING_CODE = (
     "ltbench.engine.inference",
     "ltbench.engine.loading",
     "ltbench.engine.seeding",
+    "ltbench.engine.shared_pass",
     "ltbench.engine.training",
     "ltbench.optim",
 )
@@ -41,7 +42,7 @@ _TRAINING_CODE = (
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage by its key.
+    """A stage by its key. It is published when it is trained; its logits follow.
 
     Attributes:
         method: its name.
@@ -57,7 +58,22 @@ class Stage:
 
     @property
     def done(self) -> bool:
+        """Trained."""
         return (self.folder / "stage.json").is_file()
+
+    @property
+    def logits(self) -> Path:
+        """The folder of its members' logits."""
+        return self.folder / "logits"
+
+    @property
+    def evaluated(self) -> bool:
+        """Its logits are there."""
+        return (self.logits / "members.json").is_file()
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.safetensors"
 
     def report(self) -> dict[str, Any]:
         """``stage.json``: key, inputs, seconds, members. Raises DataError when it cannot be read."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from tiny import DATA, TINY, TINY_EXPERTS, in_subprocess, settings
 import ltbench
 from ltbench import manager
 from ltbench.config import RunConfig
-from ltbench.engine.context import rebuild
 from ltbench.engine.progress import Reporter
 from ltbench.engine.run import Engine
 from ltbench.logits import read_logits
@@ -295,26 +295,32 @@ def test_two_processes_train_together_and_one_of_them_writes(two_processes: tupl
 
 
 def test_two_processes_measure_every_sample_once_with_the_weights_that_are_stored(
-    two_processes: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_processes: tuple[dict[str, Any], Path], own_cache: Path
 ) -> None:
     """54 and 90 samples in batches of 8 leave a remainder that accelerate fills up; here one process computes them again."""
     answer, cache = two_processes
-    monkeypatch.setenv("LTBENCH_CACHE", str(cache))
+    shutil.copytree(cache / "stages", own_cache / "stages", ignore=shutil.ignore_patterns("logits"))
     engine = Engine(resolve_config(RunConfig.model_validate(answer["config"])), Reporter(quiet=True))
-    engine.bench.features.folder = engine._test_features.folder = tmp_path  # not those that the two have computed
+    engine.infer()
     for stage in engine.plan.stages:
-        assert stage.done
-        stored = read_logits(stage.folder / "logits")
-        members = rebuild(
-            engine._methods[stage.method], engine._context(stage.method, None), stage.folder / "weights.safetensors"
-        )
-        alone = engine._logits(stage.method, members)
+        alone, stored = read_logits(stage.logits), read_logits(cache / "stages" / stage.folder.name / "logits")
         for split in ("val", "test"):
             ours, theirs = getattr(alone, split), getattr(stored, split)
             assert torch.equal(theirs.indices, torch.arange(len(engine.dataset.split(split))))
             assert torch.equal(theirs.labels, engine.dataset.split(split).labels)
             for mine, kept in zip(ours.members, theirs.members, strict=True):
                 torch.testing.assert_close(mine.logits, kept.logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_run_ended_before_its_logits_goes_on_with_them(ltb, own_cache: Path) -> None:
+    done = ltb("run", "-m", "experts", "-f", "soft", *TINY_EXPERTS, "--json")
+    for folder in [*own_cache.glob("stages/*/logits"), own_cache / "features", own_cache / "evaluations"]:
+        shutil.rmtree(folder)
+    stages = {file: file.read_bytes() for file in own_cache.glob("stages/*/*.*")}
+    again = ltb("run", "-m", "experts", "-f", "soft", *TINY_EXPERTS, "--json")
+    assert {file: file.read_bytes() for file in own_cache.glob("stages/*/*.*")} == stages, "nothing was trained again"
+    first, second = (json.loads(each.out)["records"] for each in (done, again))
+    assert [record["correct_bits"] for record in second] == [record["correct_bits"] for record in first]
 
 
 def test_two_processes_learn_what_one_learns(ltb, two_processes: tuple[dict[str, Any], Path]) -> None:

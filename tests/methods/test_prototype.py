@@ -217,6 +217,7 @@ def trained(**prototype: Any) -> dict[str, Stage]:
     engine = Engine(resolve_config(config), Reporter(quiet=True))
     for stage in engine.plan.stages:
         engine.ensure(stage)
+    engine.infer()
     return {stage.method: stage for stage in engine.plan.stages}
 
 
