@@ -8,6 +8,8 @@ from typing import Any
 
 import rich_click as click
 
+from ltbench.cli.options import FOLDER, json_option
+
 EPILOG = """
 Examples:
 
@@ -27,10 +29,10 @@ Examples:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Folder to write to; analysis/ in the run's by default.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option()
 def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> None:
     """Oracle, expert confusion, confidence histograms, leave-one-out and class counts of a run (its name or folder).
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ltbench.cli.options import json_option, records_option
+
 if TYPE_CHECKING:
     from ltbench.report.comparison import Comparison
 
@@ -25,14 +27,10 @@ Examples:
 @click.command("compare", epilog=EPILOG)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of records; LTBENCH_RESULTS, ./results or the cache by default.",
-)
+@records_option
 @click.option("-d", "--dataset", metavar="NAME", help="Only records of this dataset.")
 @click.option("--folds", metavar="RULE", help="Measure under this fold rule: paper, kang or oltr. By default A's own.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option()
 def command(a: str, b: str, results: Path | None, dataset: str | None, folds: str | None, as_json: bool) -> None:
     """Is A better than B on the same test samples?
 

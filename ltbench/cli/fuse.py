@@ -8,6 +8,8 @@ from typing import Any
 
 import rich_click as click
 
+from ltbench.cli.options import json_option, results_option, set_option
+
 EPILOG = """
 Examples:
 
@@ -24,9 +26,7 @@ A folder of logits holds members.json, val.safetensors and test.safetensors; doc
 @click.option(
     "-f", "--fuser", "fusers", multiple=True, required=True, metavar="NAME", help="A fuser; several are all evaluated."
 )
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of a fuser: --set joint.reject=share."
-)
+@set_option("A setting of a fuser: --set joint.reject=share.")
 @click.option(
     "--folds",
     metavar="RULE",
@@ -34,10 +34,8 @@ A folder of logits holds members.json, val.safetensors and test.safetensors; doc
     show_default=True,
     help="Fold rule for a folder of logits: paper, kang or oltr.",
 )
-@click.option(
-    "--results", type=click.Path(path_type=Path, file_okay=False), help="Also write a run's records below this folder."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@results_option("Also write a run's records below this folder.")
+@json_option()
 def command(
     source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], folds: str, results: Path | None, as_json: bool
 ) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ltbench.cli.options import json_option, records_option
+
 if TYPE_CHECKING:
     from ltbench.results.record import Record
     from ltbench.results.reported import Reported
@@ -23,18 +25,14 @@ Examples:
 
 
 @click.command("leaderboard", epilog=EPILOG)
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of records; LTBENCH_RESULTS, ./results or the cache by default.",
-)
+@records_option
 @click.option("-d", "--dataset", metavar="NAME", help="Only this dataset.")
 @click.option(
     "--folds", metavar="RULE", help="Measure under this fold rule: paper, kang or oltr. By default each run's own."
 )
 @click.option("--write", is_flag=True, help="Write LEADERBOARD.md into each dataset's folder below the results.")
 @click.option("--check", is_flag=True, help="Fail when a LEADERBOARD.md is not what its records give.")
-@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+@json_option("Print the rows as JSON.")
 def command(
     results: Path | None, dataset: str | None, folds: str | None, write: bool, check: bool, as_json: bool
 ) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ltbench.cli.options import json_option
+
 if TYPE_CHECKING:
     from ltbench.registry import Registered, Registry
 
@@ -25,7 +27,7 @@ NAMED = ("methods", "fusers", "datasets")
 
 @click.command("list", epilog=EPILOG)
 @click.argument("what", type=click.Choice([*NAMED, "plugins", "runs"]))
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@json_option("Print the list as JSON.")
 def command(what: str, as_json: bool) -> None:
     """List methods, fusers, datasets, plugins or runs.
 

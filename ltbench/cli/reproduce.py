@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ltbench.cli.options import (
+    FOLDER,
+    backbone_option,
+    config_option,
+    data_root_option,
+    dataset_option,
+    json_option,
+    num_processes_option,
+    on_bad_image_option,
+    results_option,
+    set_option,
+)
+
 if TYPE_CHECKING:
     from ltbench.reproduction.jobs import Asked
 
@@ -30,47 +43,23 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
 
 @click.command("reproduce", epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="TARGET...")
-@click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise.")
-@click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images.")
-@click.option(
-    "--on-bad-image",
-    type=click.Choice(["error", "skip"]),
-    help="A missing or unreadable image file, as for 'ltbench run'.",
-)
-@click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
+@dataset_option
+@data_root_option
+@on_bad_image_option
+@backbone_option
 @click.option(
     "--seeds", metavar="S,S,...", default="0,1,2", show_default=True, help="Run everything for each of these."
 )
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A TOML file of settings, above the recipes.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One setting of every run that has it; below what tells a table's rows apart.",
-)
-@click.option(
-    "--num-processes",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Train with so many processes on this machine.",
-)
-@click.option(
-    "--results", type=click.Path(path_type=Path, file_okay=False), help="Also write the records below this folder."
-)
+@config_option
+@set_option("One setting of every run that has it; below what tells a table's rows apart.")
+@num_processes_option
+@results_option()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Folder of REPRODUCTION.md, reproduction.json, tables and figures; <cache>/reproduce/<dataset> by default.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option()
 def command(
     targets: tuple[str, ...],
     dataset: str | None,

@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ltbench.cli.options import (
+    backbone_option,
+    config_option,
+    data_root_option,
+    dataset_option,
+    json_option,
+    num_processes_option,
+    on_bad_image_option,
+    results_option,
+    set_option,
+)
+
 if TYPE_CHECKING:
     from ltbench.engine.plan import Evaluation
     from ltbench.recipes import Resolved
@@ -46,48 +58,23 @@ Examples:
     metavar="NAME",
     help="A fuser; several are all evaluated on the same logits.",
 )
-@click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise.")
-@click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images.")
-@click.option(
-    "--on-bad-image",
-    type=click.Choice(["error", "skip"]),
-    help="A missing or unreadable image file: end the run (default), or check all images first, leave such ones out and "
-    "name them in the record.",
-)
-@click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
-@click.option(
-    "-c",
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A TOML file of settings, above the recipes.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="One setting, above everything: --set experts.reject_ratio=8.",
-)
+@dataset_option
+@data_root_option
+@on_bad_image_option
+@backbone_option
+@config_option
+@set_option("One setting, above everything: --set experts.reject_ratio=8.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random; 0 by default.")
 @click.option("--seeds", metavar="S,S,...", help="One run for each of these seeds: 0,1,2.")
 @click.option(
     "--folds", metavar="RULE", help="Which classes are many-, medium- and few-shot: paper (default), kang or oltr."
 )
-@click.option(
-    "--num-processes",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Train with so many processes on this machine.",
-)
-@click.option(
-    "--results", type=click.Path(path_type=Path, file_okay=False), help="Also write the records below this folder."
-)
+@num_processes_option
+@results_option()
 @click.option(
     "--dry-run", is_flag=True, help="Show the plan: stages, which are cached, what would be trained and evaluated."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option()
 def command(
     methods: tuple[str, ...],
     fusers: tuple[str, ...],

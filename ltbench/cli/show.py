@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ltbench.cli.options import json_option
+
 if TYPE_CHECKING:
     from ltbench.registry import Registered, Registry
 
@@ -22,7 +24,7 @@ Examples:
 
 @click.command("show", epilog=EPILOG)
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@json_option("Print it as JSON.")
 def command(name: str, as_json: bool) -> None:
     """Show what a method, fuser or dataset is and every hyperparameter with its type, default and meaning.
 

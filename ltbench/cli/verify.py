@@ -7,6 +7,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from ltbench.cli.options import json_option
+
 EPILOG = """
 Examples:
 
@@ -18,7 +20,7 @@ Examples:
 
 @click.command("verify", epilog=EPILOG)
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True), metavar="RECORD...")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@json_option("Print the findings as JSON.")
 def command(records: tuple[Path, ...], as_json: bool) -> None:
     """Recompute everything that a record's numbers follow from: files, or folders with all records in them.
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,21 +9,18 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from filelock import FileLock
 from pydantic import BaseModel, Field, model_validator
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ltbench.cache import cache_dir
 from ltbench.canonical import digest
 from ltbench.data import glyph_drawing, glyph_letters
 from ltbench.data.base import SPLITS, Dataset, TensorSplit
 from ltbench.data.glyph_drawing import FACES, TYPEFACES, GlyphRenderer
 from ltbench.data.glyph_letters import LETTERS
-from ltbench.files import save_beside, unwritable
+from ltbench.data.tensor_cache import Kept, cached
 
-_DRAWN_BY = (glyph_drawing, glyph_letters)
-"""Modules that decide what is drawn: another version of them does not find this one's images in the cache."""
+_DRAWN_BY = tuple(Path(file) for file in (glyph_drawing.__file__, glyph_letters.__file__, __file__))
+"""What decides what is drawn: another version of it does not find this one's images in the cache."""
 
 
 class GlyphsOptions(Dataset.Options):
@@ -125,32 +121,13 @@ class GlyphsLT(Dataset):
     @cached_property
     def _content(self) -> tuple[dict[str, Tensor], str]:
         """The tensors of all splits and the fingerprint, from the cache or drawn into it by one process alone."""
-        drawn_by = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in _DRAWN_BY]
+        drawn_by = [hashlib.sha256(file.read_bytes()).hexdigest() for file in _DRAWN_BY]
         key = digest({"options": self.options.model_dump(), "drawn_by": drawn_by})
-        path = cache_dir() / "datasets" / f"{self.name}-{key[:20]}.safetensors"
-        try:
-            path.parent.mkdir(exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
-                return self._cached(path) or self._drawn_into(path)
-        except PermissionError as error:
-            raise unwritable(path, error) from error
+        tensors, texts = cached(f"{self.name}-{key[:20]}", self._drawn)
+        return tensors, texts["fingerprint"]
 
-    def _cached(self, path: Path) -> tuple[dict[str, Tensor], str] | None:
-        """What the file holds; None where there is none, or a damaged one (with a warning)."""
-        if not path.exists():
-            return None
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-                fingerprint = (file.metadata() or {}).get("fingerprint")
-        except SafetensorError:
-            tensors, fingerprint = {}, None
-        if fingerprint is None or fingerprint != self._fingerprint_of(tensors):
-            print(f"ltbench: {path} is damaged; drawing {self.name} again.", file=sys.stderr)
-            return None
-        return tensors, fingerprint
-
-    def _drawn_into(self, path: Path) -> tuple[dict[str, Tensor], str]:
+    def _drawn(self) -> Kept:
+        """``train.images`` uint8[N, 1, size, size], ``train.labels`` int64[N], val and test likewise; the fingerprint."""
         options, (letters, typefaces) = self.options, self._looks
         renderer = GlyphRenderer(LETTERS[: self._num_letters], options.size, options.difficulty)
         faces_each = len(FACES) // len(self._typefaces or [""])
@@ -162,9 +139,7 @@ class GlyphsLT(Dataset):
             faces = typefaces[labels] * faces_each + rng.integers(faces_each, size=len(labels))
             tensors[f"{split}.images"] = renderer.draw(letters[labels], faces, rng)
             tensors[f"{split}.labels"] = torch.from_numpy(labels)
-        fingerprint = self._fingerprint_of(tensors)
-        save_beside(tensors, path, {"fingerprint": fingerprint})
-        return tensors, fingerprint
+        return tensors, {"fingerprint": self._fingerprint_of(tensors)}
 
     def _fingerprint_of(self, tensors: Mapping[str, Tensor]) -> str:
         """sha256 over class names, image shape, and the bytes of images and labels."""

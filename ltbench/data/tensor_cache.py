@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ltbench.cache import cache_dir
+from ltbench.errors import DataError
 from ltbench.files import save_beside, unwritable
 
 Kept = tuple[dict[str, Tensor], dict[str, str]]
@@ -24,14 +25,14 @@ def cached(name: str, make: Callable[[], Kept]) -> Kept:
         Tensors, mapped from the file into memory where they come from it, and texts.
 
     Raises:
-        DataError: the cache folder cannot be written.
+        DataError: the cache folder cannot be written, or a file in it not be read.
     """
     path = cache_dir() / "datasets" / f"{name}.safetensors"
     lock = FileLock(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(exist_ok=True)
         lock.acquire()
-    except PermissionError as error:
+    except OSError as error:
         raise unwritable(path, error) from error
     try:
         return _whole(path) or _stored(path, *make())
@@ -49,6 +50,10 @@ def _whole(path: Path) -> Kept | None:
             texts = file.metadata() or {}
     except SafetensorError:
         tensors, texts = {}, {}
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error}. Delete it, or set LTBENCH_CACHE to another folder."
+        ) from error
     if texts.pop("checksum", None) == _checksum(tensors, texts):
         return tensors, texts
     print(f"ltbench: {path} is damaged; making it again.", file=sys.stderr)

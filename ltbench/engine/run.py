@@ -22,6 +22,7 @@ from ltbench.engine.context import StageContext, Workbench, build, confirm, rebu
 from ltbench.engine.evaluate import Measured, make_fuser
 from ltbench.engine.inference import FeatureStore
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
+from ltbench.engine.precheck import check_before_training, check_built
 from ltbench.engine.processes import await_stage, check_processes
 from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
@@ -90,6 +91,7 @@ class Engine:
         try:
             check_processes(self.compute, self.cache, self.plan)
             plugins().call("ltbench_before_run", run=self.plan)
+            check_before_training(self.plan, self.resolved.method_configs, self._context, self.compute)
             for stage in self.plan.stages:
                 self.ensure(stage)
             self.infer()
@@ -116,6 +118,7 @@ class Engine:
         self.compute.wait()
         method, context = self._methods[stage.method], self._context(stage.method, draft)
         members = build(method, context)
+        check_built(self.plan, context, members)
         with global_stream(self.resolved.config.seed, stage.method, "fit"):
             method.fit(context, members)
         seconds = time.perf_counter() - started

@@ -146,11 +146,12 @@ def test_bad_input_is_one_line_and_a_code(ltb, arguments: tuple[str, ...], code:
     assert not done.out
 
 
-def test_members_that_do_not_cover_every_class_need_a_fuser(ltb) -> None:
+def test_members_that_do_not_cover_every_class_need_a_fuser(ltb, own_cache: Path) -> None:
     done = ltb("run", "-m", "experts", *TINY_EXPERTS, "--set", "fusers=[]")
     assert done.code == 2
     assert "members experts/many, experts/medium, experts/few must be fused" in done.err
     assert "--fuser (" in done.err
+    assert not list(own_cache.glob("stages/*")), "found out before any training"
 
 
 def test_a_partition_that_a_recipe_s_exceptions_do_not_fit_says_how_to_drop_them(ltb) -> None:

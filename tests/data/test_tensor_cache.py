@@ -69,3 +69,15 @@ def test_a_failed_make_leaves_nothing(cache: Path) -> None:
     make = Maker()
     cached("things", make)
     assert make.calls == 1
+
+
+def test_a_place_that_cannot_be_used_is_named(cache: Path) -> None:
+    cache.mkdir(exist_ok=True)
+    place = cache / "datasets"
+    place.touch()
+    with pytest.raises(DataError, match=f"{place}.* cannot be written"):
+        cached("things", Maker())
+    place.unlink()
+    (place / "things.safetensors").mkdir(parents=True)  # for root, too, a file that cannot be read
+    with pytest.raises(DataError, match=r"things.safetensors cannot be read: .* Delete it"):
+        cached("things", Maker())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.data.options import data_root_option, open_dataset, set_option
+from ltbench.cli.data.opening import dataset_set_option, open_dataset
+from ltbench.cli.options import data_root_option, json_option
 
 if TYPE_CHECKING:
     from ltbench.data.base import Dataset
@@ -33,9 +34,9 @@ SHOWN = 5
 @click.command("check", epilog=EPILOG)
 @click.argument("name")
 @data_root_option
-@set_option
+@dataset_set_option
 @click.option("--no-decode", is_flag=True, help="Look whether the images are there, but do not read them.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything that was found as JSON.")
+@json_option("Print everything that was found as JSON.")
 def command(name: str, data_root: Path | None, overrides: tuple[str, ...], no_decode: bool, as_json: bool) -> None:
     """Check a dataset: its lists, whether every image is there, and whether it can be decoded.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from ltbench.cli.options import FOLDER, json_option
+
 EPILOG = """
 Examples:
 
@@ -21,10 +23,10 @@ Examples:
 @click.argument("name")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Where to put them; by default the cache, where every command finds them.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@json_option("Print what was done as JSON.")
 def command(name: str, folder: Path | None, as_json: bool) -> None:
     """Download the annotation lists of a benchmark: which images are in which split, and their labels.
 

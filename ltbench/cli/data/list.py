@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from ltbench.cli.options import FOLDER, json_option
+
 if TYPE_CHECKING:
     from ltbench.data.published import Benchmark
 
@@ -31,10 +33,8 @@ class Found:
 
 
 @click.command("list", epilog=EPILOG)
-@click.option(
-    "--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder to look for images and lists in."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@click.option("--data-root", type=FOLDER, help="Folder to look for images and lists in.")
+@json_option("Print the list as JSON.")
 def command(data_root: Path | None, as_json: bool) -> None:
     """List the datasets, and whether their annotation lists and images are found.
 

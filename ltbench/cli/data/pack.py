@@ -6,7 +6,8 @@ from pathlib import Path
 
 import rich_click as click
 
-from ltbench.cli.data.options import data_root_option, open_dataset, set_option
+from ltbench.cli.data.opening import dataset_set_option, open_dataset
+from ltbench.cli.options import BAD_IMAGE, data_root_option, json_option
 
 EPILOG = """
 Examples:
@@ -22,18 +23,18 @@ Examples:
 @click.command("pack", epilog=EPILOG)
 @click.argument("name")
 @data_root_option
-@set_option
+@dataset_set_option
 @click.option("--in-cache", is_flag=True, help="Write into the cache folder instead of 'packed' below the data root.")
 @click.option(
     "--on-bad-image",
-    type=click.Choice(["error", "skip"]),
+    type=BAD_IMAGE,
     default="error",
     show_default=True,
     help="A missing or unreadable image: name it and fail after the others are packed, or leave it out. A run from the "
     "packed copy needs the same setting.",
 )
 @click.option("--verify", is_flag=True, help="Read an existing packed copy again and compare all checksums.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@json_option("Print what was written as JSON.")
 def command(
     name: str,
     data_root: Path | None,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.data.options import data_root_option, open_dataset, set_option
+from ltbench.cli.data.opening import dataset_set_option, open_dataset
+from ltbench.cli.options import data_root_option, json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ Examples:
 @click.command("stats", epilog=EPILOG)
 @click.argument("name")
 @data_root_option
-@set_option
+@dataset_set_option
 @click.option(
     "--folds", default="paper", show_default=True, metavar="RULE", help="Which classes are many-, medium- and few-shot."
 )
@@ -37,7 +38,7 @@ Examples:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also draw the images of each class, most frequent first, as PNG and PDF.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON, with the images of every class.")
+@json_option("Print the figures as JSON, with the images of every class.")
 def command(
     name: str, data_root: Path | None, overrides: tuple[str, ...], folds: str, figure: Path | None, as_json: bool
 ) -> None:

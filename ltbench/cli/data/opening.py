@@ -1,4 +1,4 @@
-"""What the subcommands of ``ltbench data`` that open a dataset have in common."""
+"""How the subcommands of ``ltbench data`` that need a dataset open it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+from ltbench.cli.options import set_option
 
 if TYPE_CHECKING:
     from ltbench.data.base import Dataset
 
-data_root_option = click.option(
-    "--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of the dataset's images."
-)
-set_option = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="OPTION=VALUE",
-    help="An option of the dataset, as 'ltbench show NAME' lists them: --set lists=/data/lists; with or without the "
+dataset_set_option = set_option(
+    "An option of the dataset, as 'ltbench show NAME' lists them: --set lists=/data/lists; with or without the "
     "'dataset.options.' that 'ltbench run' wants before it. May be repeated.",
+    metavar="OPTION=VALUE",
 )
 
 

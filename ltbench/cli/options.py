@@ -1,0 +1,55 @@
+"""Options that several commands have, each declared once. Where a command means its own by one, it gives the text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+BAD_IMAGE = click.Choice(["error", "skip"])
+
+dataset_option = click.option(
+    "-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise."
+)
+data_root_option = click.option("--data-root", type=FOLDER, help="Folder of the dataset's images.")
+on_bad_image_option = click.option(
+    "--on-bad-image",
+    type=BAD_IMAGE,
+    help="A missing or unreadable image file: end the run (default), or check all images first, leave such ones out and "
+    "name them in the record.",
+)
+backbone_option = click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
+config_option = click.option(
+    "-c",
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file of settings, above the recipes.",
+)
+num_processes_option = click.option(
+    "--num-processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train with so many processes on this machine.",
+)
+records_option = click.option(
+    "--results", type=FOLDER, help="Folder of records; LTBENCH_RESULTS, ./results or the cache by default."
+)
+
+
+def results_option(text: str = "Also write the records below this folder.") -> Any:
+    """``--results`` of a command that makes records."""
+    return click.option("--results", type=FOLDER, help=text)
+
+
+def set_option(text: str, metavar: str = "KEY=VALUE") -> Any:
+    """``--set``, any number of times; the command's parameter is ``overrides``."""
+    return click.option("--set", "overrides", multiple=True, metavar=metavar, help=text)
+
+
+def json_option(text: str = "Print the result as JSON.") -> Any:
+    """``--json``; the command's parameter is ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help=text)
