@@ -6,6 +6,7 @@ The fuser gives its objective and the gradient (:data:`Objective`), computed a c
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import torch
@@ -20,10 +21,19 @@ Objective = Callable[[Tensor, Tensor, float], tuple[float, Tensor]]
 """``objective(parameters float64[P], rows int64[M], l2)``: mean cross entropy over those samples plus ``l2`` times the squared
 distance of the model's weights from where they are held, and the gradient float64[P]. With ``l2 = 0``: the cross entropy."""
 
+Curvature = Callable[[Tensor, Tensor, float], "PairCurvature"]
+"""``curvature(parameters float64[P], rows int64[M], l2)`` of an objective whose parameters come in pairs."""
+
 Strength = Annotated[float, Field(gt=0)]
 
 CV_TOLERANCE, FINAL_TOLERANCE = 1e-4, 1e-6
 """Largest entry of the gradient at which L-BFGS stops: while strengths are compared, and for the fit that is kept."""
+
+UNITS = 10.0
+"""How much larger that entry may be in units of the curvature, where half its square is how far the loss is from its least."""
+
+FIRST_ITERATIONS = 15
+"""L-BFGS iterations in units of the curvature at the start; the others are in units of the curvature where these end."""
 
 CV_ITERATIONS = 30
 """L-BFGS iterations of a fit while strengths are compared, at most; each goes on from the solution for the last strength."""
@@ -61,8 +71,12 @@ class Fitted:
         return {"l2": self.l2, "l2_held_out": {f"{l2:g}": loss for l2, loss in self.held_out.items()}}
 
 
-def fit_with_l2(objective: Objective, start: Tensor, labels: Tensor, config: L2Config) -> Fitted:
+def fit_with_l2(
+    objective: Objective, start: Tensor, labels: Tensor, config: L2Config, curvature: Curvature | None = None
+) -> Fitted:
     """Minimise the objective over all samples, from ``start`` float64[P]; ``labels`` int64[N] spread the classes over the folds.
+
+    With ``curvature`` L-BFGS works in its units, see :class:`PairCurvature`.
 
     With ``l2 = auto`` the grid is walked from the strongest strength to weaker ones for as long as the held-out cross
     entropy falls; each fold goes on from its own last solution. A tie keeps the stronger. A split of one sample, which
@@ -71,7 +85,7 @@ def fit_with_l2(objective: Objective, start: Tensor, labels: Tensor, config: L2C
     everything = torch.arange(len(labels))
 
     def fit(l2: float) -> Tensor:
-        return minimise(objective, everything, start, l2, FINAL_TOLERANCE, config.max_iterations)
+        return minimise(objective, everything, start, l2, FINAL_TOLERANCE, config.max_iterations, curvature)
 
     if config.l2 != "auto":
         return Fitted(fit(config.l2), config.l2, {})
@@ -84,7 +98,7 @@ def fit_with_l2(objective: Objective, start: Tensor, labels: Tensor, config: L2C
         total = 0.0
         for number, fold in enumerate(folds):
             kept = everything[~torch.isin(everything, fold)]
-            solutions[number] = minimise(objective, kept, solutions[number], l2, CV_TOLERANCE, CV_ITERATIONS)
+            solutions[number] = minimise(objective, kept, solutions[number], l2, CV_TOLERANCE, CV_ITERATIONS, curvature)
             total += objective(solutions[number], fold, 0.0)[0] * len(fold)
         held_out[l2] = total / len(labels)
         if held_out[l2] >= held_out[best] and l2 != best:
@@ -99,17 +113,96 @@ def stratified_folds(labels: Tensor, folds: int) -> list[Tensor]:
     return [by_class[first::folds].sort().values for first in range(min(folds, len(labels)))]
 
 
+@dataclass(frozen=True)
+class PairCurvature:
+    """Curvature of an objective along each pair of its parameters (x_k, y_k): symmetric positive 2 x 2 blocks.
+
+    Parameters float64[2K] hold all x, then all y. Steps taken in units in which every block is the identity see neither the
+    scales of the pairs nor how x and y of a pair depend on each other: with L^T L the block of a pair, d = L (x, y).
+
+    Attributes:
+        xx, xy, yy: float64[K].
+        least: > 0, a bound below all eigenvalues of the blocks.
+    """
+
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+    least: float
+
+    def parameters(self, steps: Tensor) -> Tensor:
+        """The change of the parameters float64[2K] that steps d float64[2K] make."""
+        along_x, along_y = steps.chunk(2)
+        y = along_y / self._rest
+        return torch.cat([(along_x - self._mixed * y) / self._first, y])
+
+    def gradient(self, gradient: Tensor) -> Tensor:
+        """With respect to the steps, float64[2K], from the one with respect to the parameters."""
+        by_x, by_y = gradient.chunk(2)
+        along_x = by_x / self._first
+        return torch.cat([along_x, (by_y - self._mixed * along_x) / self._rest])
+
+    @cached_property
+    def _first(self) -> Tensor:
+        return self.xx.clamp(min=self.least).sqrt()
+
+    @cached_property
+    def _mixed(self) -> Tensor:
+        return self.xy / self._first
+
+    @cached_property
+    def _rest(self) -> Tensor:
+        return (self.yy - self._mixed.square()).clamp(min=self.least).sqrt()
+
+
 def minimise(
-    objective: Objective, rows: Tensor, start: Tensor, l2: float, tolerance: float, max_iterations: int
+    objective: Objective,
+    rows: Tensor,
+    start: Tensor,
+    l2: float,
+    tolerance: float,
+    max_iterations: int,
+    curvature: Curvature | None = None,
 ) -> Tensor:
     """Parameters float64[P] at which L-BFGS from ``start`` ends, for the samples ``rows`` int64[M].
 
-    torch's L-BFGS and not scipy's: that one works on numpy's BLAS threads, which take three times as long for vectors of
+    With ``curvature`` it takes its steps, and measures its gradient, in units of that: first of the one at the start, then
+    once more of the one where it has come to. ``joint`` takes a quarter of the evaluations for it.
+    """
+    with one_torch_thread():
+        if curvature is None:
+            return _lbfgs(lambda point: objective(point, rows, l2), start, tolerance, max_iterations)
+        first = min(FIRST_ITERATIONS, max_iterations)
+        for iterations in filter(None, (first, max_iterations - first)):
+            start = _in_units(curvature(start, rows, l2), objective, rows, start, l2, UNITS * tolerance, iterations)
+        return start
+
+
+def _in_units(
+    units: PairCurvature,
+    objective: Objective,
+    rows: Tensor,
+    start: Tensor,
+    l2: float,
+    tolerance: float,
+    iterations: int,
+) -> Tensor:
+    def along(steps: Tensor) -> tuple[float, Tensor]:
+        value, gradient = objective(start + units.parameters(steps), rows, l2)
+        return value, units.gradient(gradient)
+
+    return start + units.parameters(_lbfgs(along, torch.zeros_like(start), tolerance, iterations))
+
+
+def _lbfgs(
+    function: Callable[[Tensor], tuple[float, Tensor]], start: Tensor, tolerance: float, max_iterations: int
+) -> Tensor:
+    """torch's L-BFGS and not scipy's: that one works on numpy's BLAS threads, which take three times as long for vectors of
     this size and more where cores are shared.
     """
-    parameters = start.clone()
+    point = start.clone()
     optimiser = torch.optim.LBFGS(
-        [parameters],
+        [point],
         max_iter=max_iterations,
         max_eval=2 * max_iterations,
         tolerance_grad=tolerance,
@@ -119,12 +212,11 @@ def minimise(
     )
 
     def evaluate() -> float:
-        value, parameters.grad = objective(parameters, rows, l2)
+        value, point.grad = function(point)
         return value
 
-    with one_torch_thread():
-        optimiser.step(evaluate)
-    return parameters
+    optimiser.step(evaluate)
+    return point
 
 
 def mean_over_chunks(

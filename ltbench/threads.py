@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -39,5 +40,10 @@ def map_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list
     with one_torch_thread():
         if workers <= 1:
             return [function(part) for part in parts]
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(function, parts))
+        return list(_pool(workers).map(function, parts))
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Kept: on busy cores, starting threads takes milliseconds. Worker processes have one core and never come here."""
+    return ThreadPoolExecutor(workers)

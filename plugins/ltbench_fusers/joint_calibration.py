@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ltbench.calibration import Fitted, L2Config, fit_with_l2, mean_over_chunks
+from ltbench.calibration import Fitted, L2Config, PairCurvature, fit_with_l2, mean_over_chunks
 from ltbench.fuser import Fuser, MemberLogits
 from ltbench.posterior import fuse_in_chunks, log_add_at, log_g, log_softmax
 
@@ -37,8 +37,8 @@ class JointCalibration(Fuser):
 
     def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
         loss = JointLoss(members, labels, self.num_classes, self.config.reject)
-        self._found: Fitted = fit_with_l2(loss, loss.start, labels, self.config)
-        scales, shifts = loss.scales_and_shifts(self._found.parameters)
+        self._found: Fitted = fit_with_l2(loss, loss.start, labels, self.config, loss.curvature)
+        scales, shifts = self._found.parameters.chunk(2)
         widths = [member.logits.shape[1] for member in members]
         self._learned = {
             member.name: (scale, shift)
@@ -106,18 +106,15 @@ class JointLoss:
 
     where e marks the logit that the label falls on: its own, or, where reject is shared, the reject logit.
 
-    The parameters are not w and b but the change they make in standard units of each logit, with mean and deviation over
-    the split: w = 1 + u / deviation, b = v - mean u / deviation. L-BFGS needs a quarter of the steps for it. The L2 penalty
-    stays on w - 1 and b.
+    Parameters are w of all logits, member after member, then b of all.
     """
 
     def __init__(self, members: Sequence[MemberLogits], labels: Tensor, num_classes: int, reject: str) -> None:
         self.members = members
         self.widths = [member.logits.shape[1] for member in members]
         self.drops = [reject == "drop" and member.outside == "reject" for member in members]
-        self.start = torch.zeros(2 * sum(self.widths), dtype=torch.float64)
-        moments = [_standard_units(member.logits) for member in members]
-        self.mean, self.deviation = (torch.cat(parts) for parts in zip(*moments, strict=True))
+        ones = torch.ones(sum(self.widths), dtype=torch.float64)
+        self.start = torch.cat([ones, torch.zeros_like(ones)])
         self.targets, self.log_shares = [], []
         for member, drops in zip(members, self.drops, strict=True):
             covered = len(member.classes)
@@ -128,27 +125,38 @@ class JointLoss:
             self.targets.append(target[labels])
             self.log_shares.append(log_share[labels].double())
 
-    def scales_and_shifts(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """(w, b), float64[sum of widths] each, member after member."""
-        u, v = parameters.chunk(2)
-        return 1 + u / self.deviation, v - self.mean * u / self.deviation
-
     def __call__(self, parameters: Tensor, rows: Tensor, l2: float) -> tuple[float, Tensor]:
-        scales, shifts = self.scales_and_shifts(parameters)
-        value, gradient = mean_over_chunks(lambda part: self._summed(scales, shifts, part), rows, sum(self.widths))
-        value += l2 * float((scales - 1).square().sum() + shifts.square().sum())
-        by_scale, by_shift = gradient.chunk(2)
-        by_scale, by_shift = by_scale + 2 * l2 * (scales - 1), by_shift + 2 * l2 * shifts
-        return value, torch.cat([(by_scale - self.mean * by_shift) / self.deviation, by_shift])
+        value, gradient = mean_over_chunks(lambda part: self._summed(parameters, part), rows, sum(self.widths))
+        change = parameters - self.start
+        return value + l2 * float(change.square().sum()), gradient + 2 * l2 * change
 
-    def _summed(self, scales: Tensor, shifts: Tensor, rows: Tensor) -> tuple[float, Tensor]:
-        split = zip(scales.split(self.widths), shifts.split(self.widths), strict=True)
-        members = [self._calibrate(number, w, b, rows) for number, (w, b) in enumerate(split)]
+    def curvature(self, parameters: Tensor, rows: Tensor, l2: float) -> PairCurvature:
+        """Of each pair (w, b): the mean outer product of a sample's gradient (empirical Fisher), and the penalty's."""
+        width = sum(self.widths)
+        _, mean = mean_over_chunks(lambda part: (0.0, self._outer_products(parameters, part)), rows, width)
+        ww, wb, bb = mean.view(3, width)
+        return PairCurvature(ww + 2 * l2, wb, bb + 2 * l2, least=2 * l2)
+
+    def _summed(self, parameters: Tensor, rows: Tensor) -> tuple[float, Tensor]:
+        members, log_hit, log_mass = self._calibrated(parameters, rows)
+        gradients = [_gradient(member, log_hit, log_mass) for member in members]
+        return float((log_mass - log_hit).sum()), torch.cat(
+            [torch.cat(parts) for parts in zip(*gradients, strict=True)]
+        )
+
+    def _outer_products(self, parameters: Tensor, rows: Tensor) -> Tensor:
+        """Sums over the samples of the entries ww, wb and bb, one after the other: float64[3 W]."""
+        members, log_hit, log_mass = self._calibrated(parameters, rows)
+        squares = [(_by_logit(member, log_hit, log_mass).square(), member.z) for member in members]
+        return torch.cat([torch.cat([(square * z**power).sum(dim=0) for square, z in squares]) for power in (2, 1, 0)])
+
+    def _calibrated(self, parameters: Tensor, rows: Tensor) -> tuple[list[_Calibrated], Tensor, Tensor]:
+        """The members, log sum_E h_E and log sum_E m_E of these samples."""
+        scales, shifts = (half.split(self.widths) for half in parameters.chunk(2))
+        members = [self._calibrate(number, *pair, rows) for number, pair in enumerate(zip(scales, shifts, strict=True))]
         log_hit = torch.stack([member.log_hit for member in members]).logsumexp(dim=0)
         log_mass = torch.stack([member.log_mass for member in members]).logsumexp(dim=0)
-        gradients = [_gradient(member, log_hit, log_mass) for member in members]
-        by_scale, by_shift = (torch.cat(parts) for parts in zip(*gradients, strict=True))
-        return float((log_mass - log_hit).sum()), torch.cat([by_scale, by_shift])
+        return members, log_hit, log_mass
 
     def _calibrate(self, number: int, scale: Tensor, shift: Tensor, rows: Tensor) -> _Calibrated:
         z = self.members[number].logits.index_select(0, rows).double()
@@ -167,26 +175,35 @@ class JointLoss:
         return _Calibrated(z, kept, kept_sum, log_kept - log_all, reject, target, log_hit)
 
 
-def _gradient(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient of the summed loss with respect to this member's w and b, float64[W] each."""
+def _weights(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the gradient of a sample's loss is made of, float64[n] each, see :func:`_by_logit`."""
     credit = (member.log_hit - log_hit).exp()
     mass = (member.log_mass - log_mass).exp()
     weight = (credit * member.log_mass.exp() + mass * member.reject) / member.kept_sum
+    return weight, credit, (credit - mass) * member.reject
+
+
+def _by_logit(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> Tensor:
+    """Gradient of each sample's loss with respect to this member's calibrated logits, float64[n, W]."""
+    weight, credit, at_reject = _weights(member, log_hit, log_mass)
+    gradient = torch.empty_like(member.z)
+    gradient[:, -1] = at_reject
+    counted = member.kept.shape[1]
+    torch.mul(weight[:, None], member.kept, out=gradient[:, :counted])
+    return gradient.scatter_add_(1, member.target[:, None], -credit[:, None])
+
+
+def _gradient(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of the summed loss with respect to this member's w and b, float64[W] each: sums over :func:`_by_logit`."""
+    weight, credit, at_reject = _weights(member, log_hit, log_mass)
     counted = member.kept.shape[1]
     by_shift = torch.zeros(member.z.shape[1], dtype=torch.float64)
     by_scale = torch.zeros_like(by_shift)
     by_shift[:counted] = weight @ member.kept
     by_scale[:counted] = weight @ (member.kept * member.z[:, :counted])
     if counted < member.z.shape[1]:
-        at_reject = (credit - mass) * member.reject
         by_shift[-1] = at_reject.sum()
         by_scale[-1] = at_reject @ member.z[:, -1]
     by_shift.index_add_(0, member.target, -credit)
     by_scale.index_add_(0, member.target, -credit * member.z.gather(1, member.target[:, None])[:, 0])
     return by_scale, by_shift
-
-
-def _standard_units(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """(mean, standard deviation) of each logit over the samples, float64[W]; 1 for the deviation of one that never varies."""
-    deviation, mean = torch.std_mean(logits, dim=0, correction=0)  # of float32, without a float64 copy
-    return mean.double(), torch.where(deviation > 0, deviation, 1.0).double()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ltbench.calibration import L2Config, Objective, fit_with_l2, mean_over_chunks, stratified_folds
+from ltbench.calibration import L2Config, Objective, PairCurvature, fit_with_l2, mean_over_chunks, stratified_folds
 from ltbench.threads import map_parts, one_torch_thread
 
 
@@ -92,3 +92,45 @@ def test_parts_are_worked_on_by_single_threads_and_keep_their_order() -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def random_pairs(count: int) -> tuple[Tensor, PairCurvature]:
+    """Symmetric positive matrices float64[K, 2, 2] of very different sizes, and the same as a curvature."""
+    generator = torch.Generator().manual_seed(count)
+    factors = torch.randn(count, 2, 2, generator=generator, dtype=torch.float64)
+    blocks = factors @ factors.mT * torch.logspace(-4, 4, count, dtype=torch.float64)[:, None, None]
+    least = 0.5 * float(torch.linalg.eigvalsh(blocks).min())
+    return blocks, PairCurvature(blocks[:, 0, 0], blocks[:, 0, 1], blocks[:, 1, 1], least)
+
+
+def as_matrix(blocks: Tensor) -> Tensor:
+    """The blocks of pairs as one matrix float64[2K, 2K] for parameters with all x first."""
+    return torch.cat([torch.cat([blocks[:, i, j].diag() for j in range(2)], dim=1) for i in range(2)])
+
+
+@given(st.integers(1, 20))
+def test_in_its_own_units_a_curvature_is_the_identity(count: int) -> None:
+    blocks, units = random_pairs(count)
+    change = torch.stack([units.parameters(step) for step in torch.eye(2 * count, dtype=torch.float64)], dim=1)
+    torch.testing.assert_close(change.T @ as_matrix(blocks) @ change, torch.eye(2 * count, dtype=torch.float64))
+    gradient = torch.randn(2 * count, dtype=torch.float64)
+    torch.testing.assert_close(units.gradient(gradient), change.T @ gradient)
+
+
+def test_with_its_curvature_an_ill_conditioned_problem_takes_a_few_evaluations() -> None:
+    blocks, units = random_pairs(50)
+    matrix = as_matrix(blocks)
+    wanted = torch.randn(100, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    evaluations = []
+
+    def objective(parameters: Tensor, rows: Tensor, l2: float) -> tuple[float, Tensor]:
+        evaluations.append(rows)
+        gradient = matrix @ (parameters - wanted)
+        return 0.5 * float((parameters - wanted) @ gradient), gradient
+
+    start, labels = torch.zeros_like(wanted), torch.zeros(10, dtype=torch.int64)
+    with_it = fit_with_l2(objective, start, labels, L2Config(l2=1e-3), lambda *where: units).parameters
+    few = len(evaluations)
+    fit_with_l2(objective, start, labels, L2Config(l2=1e-3, max_iterations=100))
+    torch.testing.assert_close(with_it, wanted, atol=1e-3, rtol=1e-3)
+    assert few < 15 < 100 < len(evaluations) - few

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ltbench_fusers.joint_calibration import JointCalibration
+from ltbench_fusers.joint_calibration import JointCalibration, JointLoss
 from scipy.optimize import minimize
+from torch import Tensor
+from torch.autograd.functional import jacobian
 
 from ltbench.fuser import MemberLogits, Outside
 
@@ -112,3 +114,34 @@ def test_thousands_of_scales_are_summarised(monkeypatch: pytest.MonkeyPatch) -> 
     state = JointCalibration(5, JointCalibration.Config(l2=1e-2)).fit(case.members, case.labels).state()
     assert state["l2"] == 1e-2
     assert set(state["members"]["experts/0"]["w"]) == {"mean", "min", "max"}
+
+
+@pytest.mark.parametrize("reject", ["drop", "share"])
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+def test_the_curvature_is_that_of_the_samples_gradients(ensemble: str, reject: str) -> None:
+    """Against automatic differentiation of the paper's equation in plain probabilities, sample by sample."""
+    case = random_case(7, ENSEMBLES[ensemble], samples=12, num_classes=5)
+    loss = JointLoss(case.members, case.labels, case.num_classes, reject)
+    width = sum(loss.widths)
+    parameters = loss.start + 0.2 * torch.randn(2 * width, generator=torch.Generator().manual_seed(0)).double()
+
+    def of_sample(parameters: Tensor, row: int) -> Tensor:
+        scales, shifts = (half.split(loss.widths) for half in parameters.chunk(2))
+        q = torch.zeros(case.num_classes, dtype=torch.float64)
+        for member, ids, w, b in zip(case.members, case.class_ids, scales, shifts, strict=True):
+            p = (w * member.logits[row].double() + b).softmax(dim=0)
+            q = q.index_add(0, torch.tensor(ids), p[: len(ids)])
+            if member.outside == "reject" and reject == "share":
+                outside = torch.tensor(np.setdiff1d(np.arange(case.num_classes), ids))
+                q = q.index_add(0, outside, (p[-1] / len(outside)).expand(len(outside)))
+        return -(q / q.sum()).log()[case.labels[row]]
+
+    gradients = torch.stack([jacobian(lambda at, row=row: of_sample(at, row), parameters) for row in range(12)])
+    products = gradients.T @ gradients / 12
+    found = loss.curvature(parameters, torch.arange(12), 0.05)
+    torch.testing.assert_close(found.xx, products.diag()[:width] + 0.1)
+    torch.testing.assert_close(found.yy, products.diag()[width:] + 0.1)
+    torch.testing.assert_close(found.xy, products.diag(width))
+    value, gradient = loss(parameters, torch.arange(12), 0.0)
+    torch.testing.assert_close(gradient, gradients.mean(dim=0))
+    assert value == pytest.approx(np.mean([float(of_sample(parameters, row)) for row in range(12)]))
