@@ -40,16 +40,14 @@ def jitter_color(images: Tensor, strength: tuple[float, float, float, float], dr
     together: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for sample, order in enumerate(place[:, wanted].argsort(dim=1).tolist()):
         together[tuple(wanted[position] for position in order)].append(sample)
-    result = images.clone()
+    result = torch.empty_like(images)
     for order, samples in together.items():
         chosen = torch.tensor(samples, device=images.device)
-        group = result if len(together) == 1 else result[chosen]
+        group = images.index_select(0, chosen)
         for operation in order:
             amount = (change if operation == _HUE else factor)[samples, operation]
             group = _OPERATIONS[operation](group, amount.view(-1, 1, 1, 1).to(images.device))
-        if len(together) == 1:
-            return group
-        result[chosen] = group
+        result.index_copy_(0, chosen, group)
     return result
 
 
