@@ -4,7 +4,7 @@ The context holds the training and the validation split; the test split is the e
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +100,14 @@ class TrainingResult:
     history: list[dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Round:
+    """A round of a loop of the method's own: its number, from 0, and where a line of metrics for the log goes."""
+
+    number: int
+    log: Callable[[dict[str, Any]], None]
+
+
 Loss = Callable[..., Tensor]
 """``loss(logits float[B, K], targets int64[B])`` -> scalar. With a third parameter ``features`` it gets float[B, D] too."""
 
@@ -165,6 +173,16 @@ class MethodContext(Protocol):
 
     def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
         """Shows how far a loop outside :meth:`train_classifier` is: call what it gives after each of the steps."""
+
+    def rounds(
+        self, label: str, total: int, keep: Mapping[str, nn.Module | torch.optim.Optimizer]
+    ) -> Iterator["Round"]:
+        """A loop outside :meth:`train_classifier` in ``total`` rounds: yields those that are to be done.
+
+        A killed run goes on after the last round kept. ``keep`` holds, by names without a dot, all modules and optimisers
+        that the rounds change; they are brought to where that round left them. So that it ends as an uninterrupted run
+        would, a round draws from generators named by its number.
+        """
 
     def artifact(self, name: str) -> Path | None:
         """Where to write a file that is kept in the stage's folder, a figure say; None on processes that must not write."""

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from ltbench.files import save_beside
 from ltbench.method import TrainingResult
 from ltbench.optim import OptimConfig
+
+Kept = Mapping[str, nn.Module | torch.optim.Optimizer]
 
 SECONDS_BETWEEN = 10.0
 """Least time between two checkpoints of one training: writing must not cost more than the work it saves."""
@@ -71,42 +74,63 @@ class Checkpoint:
         self, progress: Progress, module: nn.Module, optimizer: torch.optim.Optimizer, force: bool = False
     ) -> None:
         """Write beside and rename; skipped within :data:`SECONDS_BETWEEN` of the last one unless forced."""
-        if not force and time.monotonic() - self._saved_at < SECONDS_BETWEEN:
-            return
-        tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in progress.best.items()}
-        tensors |= {f"momentum.{index}": value for index, value in _momenta(optimizer).items()}
         standing = {
             "history": progress.history,
             "best_epoch": progress.best_epoch,
             "best_accuracy": progress.best_accuracy,
         }
-        save_beside(tensors, self.path, {"progress": json.dumps(standing)})
-        self._saved_at = time.monotonic()
+        self.write({"model": module, "optimizer": optimizer}, standing, {"best": progress.best}, force)
 
     def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
         """Bring module and optimiser to where they stood after the last epoch kept; None where there is no checkpoint."""
         if not self.path.exists():
             return None
+        standing, others = self.read({"model": module, "optimizer": optimizer})
+        return Progress(standing["history"], standing["best_epoch"], standing["best_accuracy"], others.get("best", {}))
+
+    def write(
+        self, kept: Kept, standing: Any, tensors: Mapping[str, Mapping[str, Tensor]], force: bool = False
+    ) -> None:
+        """Modules and optimisers by name, plain values, and groups of other tensors; skipped as in :meth:`save`."""
+        if not force and time.monotonic() - self._saved_at < SECONDS_BETWEEN:
+            return
+        groups = {name: _tensors_of(part) for name, part in kept.items()} | dict(tensors)
+        flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+        save_beside(flat, self.path, {"standing": json.dumps(standing)})
+        self._saved_at = time.monotonic()
+
+    def read(self, kept: Kept) -> tuple[Any, dict[str, dict[str, Tensor]]]:
+        """Fill modules and optimisers; the plain values, and the groups of other tensors."""
+        groups: dict[str, dict[str, Tensor]] = {name: {} for name in kept}
         with safe_open(self.path, "pt") as file:
-            standing = json.loads(file.metadata()["progress"])
-            groups: dict[str, dict[str, Any]] = {"model": {}, "best": {}, "momentum": {}}
+            standing = json.loads(file.metadata()["standing"])
             for key in file.keys():  # noqa: SIM118 (a safetensors file is not a dict)
-                kind, _, name = key.partition(".")
-                groups[kind][name] = file.get_tensor(key)
-        progress = Progress(standing["history"], standing["best_epoch"], standing["best_accuracy"], groups["best"])
-        module.load_state_dict(groups["model"])
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for index, value in groups["momentum"].items():
-            optimizer.state[parameters[int(index)]]["momentum_buffer"] = value.to(parameters[int(index)].device)
-        return progress
+                group, _, name = key.partition(".")
+                groups.setdefault(group, {})[name] = file.get_tensor(key)
+        for name, part in kept.items():
+            _restore(part, groups.pop(name))
+        return standing, groups
 
 
-def _momenta(optimizer: torch.optim.Optimizer) -> dict[int, Tensor]:
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    buffers = {
-        index: optimizer.state[parameter].get("momentum_buffer")
-        for index, parameter in enumerate(parameters)
-        if parameter in optimizer.state
+def _tensors_of(part: nn.Module | torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Weights of a module by name; of an optimiser ``<number of the parameter>.<name>``, e.g. ``3.momentum_buffer``."""
+    if isinstance(part, nn.Module):
+        return part.state_dict()
+    states = part.state_dict()["state"]
+    return {
+        f"{number}.{name}": value
+        for number, state in states.items()
+        for name, value in state.items()
+        if value is not None
     }
-    return {index: buffer for index, buffer in buffers.items() if buffer is not None}
+
+
+def _restore(part: nn.Module | torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    if isinstance(part, nn.Module):
+        part.load_state_dict(tensors)
+        return
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        states.setdefault(int(number), {})[name] = value
+    part.load_state_dict({"state": states, "param_groups": part.state_dict()["param_groups"]})

@@ -1,7 +1,7 @@
 """What a method sees while it is built and trained. No test split can be reached from here."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,15 @@ from ltbench.config import BackboneConfig
 from ltbench.data.augment import Augment
 from ltbench.data.base import Split
 from ltbench.data.samplers import EpochSampler
+from ltbench.engine.checkpoint import Kept
 from ltbench.engine.compute import Compute
 from ltbench.engine.fitting import Fitting
 from ltbench.engine.inference import FeatureStore, View, run_over
 from ltbench.engine.progress import Reporter
+from ltbench.engine.rounds import rounds
 from ltbench.engine.seeding import global_stream, stream
 from ltbench.errors import LtbenchError
-from ltbench.method import Classes, Loss, Member, Method, TrainingResult, Validation
+from ltbench.method import Classes, Loss, Member, Method, Round, TrainingResult, Validation
 from ltbench.optim import OptimConfig
 
 TRIED = 2
@@ -107,6 +109,10 @@ class StageContext:
 
     def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
         return self._workbench.reporter.steps(f"{self.name} {label}", steps)
+
+    def rounds(self, label: str, total: int, keep: Kept) -> Iterator[Round]:
+        assert self._folder is not None, "a stage that is only rebuilt is not trained"
+        return rounds(self, self._workbench.compute, self._folder / "checkpoint", label, total, keep)
 
     def artifact(self, name: str) -> Path | None:
         assert self._folder is not None, "a stage that is only rebuilt leaves no files"

@@ -1,11 +1,12 @@
 """Found out before anything is trained: what is asked for without a fuser must be one member over all classes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
+from ltbench.engine.checkpoint import Kept
 from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, build
 from ltbench.engine.evaluate import make_fuser
@@ -13,7 +14,7 @@ from ltbench.engine.plan import NO_FUSER, Evaluation, Run
 from ltbench.errors import UsageError
 from ltbench.fuser import MemberLogits
 from ltbench.manager import plugins
-from ltbench.method import Member, Method, MethodConfig, TrainingResult
+from ltbench.method import Member, Method, MethodConfig, Round, TrainingResult
 from ltbench.recipe_files import requirements
 
 
@@ -110,6 +111,9 @@ class _EarlyContext(StageContext):
         _not_yet()
 
     def train_classifier(self, member: Member, **settings: Any) -> TrainingResult:
+        _not_yet()
+
+    def rounds(self, label: str, total: int, keep: Kept) -> Iterator[Round]:
         _not_yet()
 
 

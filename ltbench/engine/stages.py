@@ -32,6 +32,7 @@ _TRAINING_CODE = (
     "ltbench.engine.fitting",
     "ltbench.engine.inference",
     "ltbench.engine.loading",
+    "ltbench.engine.rounds",
     "ltbench.engine.seeding",
     "ltbench.engine.shared_pass",
     "ltbench.engine.training",

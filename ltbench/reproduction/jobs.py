@@ -1,6 +1,6 @@
 """Which runs the rows need: one for each distinct set of overrides, with all methods and fusers that its rows use."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +47,6 @@ class Job:
         own = next(iter(self.rows.values())).set
         return "+".join(self.methods) + (f" with {', '.join(own)}" if own else "")
 
-    def runs_for(self, seeds: Sequence[int], seed: int) -> bool:
-        """Whether ``seed`` of ``seeds`` is one that its rows are measured for."""
-        return seed in seeds[: next(iter(self.rows.values())).seeds]
-
     def resolve(self, seed: int | None) -> Resolved:
         """The settings of the run. Raises as :func:`ltbench.recipes.resolve`."""
         return resolve(
@@ -87,11 +83,11 @@ def jobs(rows: Mapping[str, RowSpec], asked: Asked) -> list[Job]:
     Raises:
         UsageError: a malformed override, or one of a method or fuser that no run has.
     """
-    groups: dict[tuple[tuple[str, ...], int | None], dict[str, RowSpec]] = {}
+    groups: dict[tuple[str, ...], dict[str, RowSpec]] = {}
     for name, row in sorted(rows.items(), key=lambda item: bool(item[1].set)):
         if not missing_plugins(row):
-            groups.setdefault((row.set, row.seeds), {})[name] = row
-    made = [_job(own, group, asked) for (own, _), group in groups.items()]
+            groups.setdefault(row.set, {})[name] = row
+    made = [_job(own, group, asked) for own, group in groups.items()]
     for text in asked.overrides:
         if made and not any(text in job.overrides for job in made):
             raise UsageError(f"--set {text}: no run of these targets has that method or fuser.")

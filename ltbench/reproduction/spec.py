@@ -28,7 +28,6 @@ class RowSpec(_Part):
         methods, fuser: whose members are fused, and how; ``none``: one classifier as it is.
         set: ``KEY=VALUE`` settings that make it differ from the recipes.
         analysis: ``oracle``: the answer of the expert told to hold the true class, in place of a fuser's.
-        seeds: run it for the first so many of the seeds only, where it needs a long training of its own; None: for all.
     """
 
     label: str
@@ -36,7 +35,6 @@ class RowSpec(_Part):
     fuser: str = "none"
     set: tuple[str, ...] = ()
     analysis: Literal["", "oracle"] = ""
-    seeds: int | None = Field(None, ge=1)
 
 
 class Entry(_Part):

@@ -33,8 +33,8 @@ WEIGHT_DEVIATION = 0.02
 BETAS = (0.5, 0.999)
 """Of Adam."""
 
-LOG_EVERY = 100
-"""Generator steps between two lines of the log."""
+ROUND = 100
+"""Generator steps that a killed run may have to do again, and between two lines of the log."""
 
 
 class GenerativeConfig(MethodConfig):
@@ -78,9 +78,10 @@ class GAN(SyntheticFeatures):
         context.log(class_embeddings=source, width=embeddings.shape[1])
         low, high = features.amin(dim=(0, 1)), features.amax(dim=(0, 1))
         extent = (high - low).clamp(min=torch.finfo(features.dtype).tiny)
-        config, generator = self.config.generative, context.generator("generative model")
+        config = self.config.generative
         unlabelled = context.features(baseline.backbone, "val")[0] if config.unlabelled_weight else features[0, :0]
-        model = FVAEGAN(features.shape[2], embeddings.shape[1], config.hidden, len(unlabelled) > 0, generator)
+        initial = context.generator("generative model")
+        model = FVAEGAN(features.shape[2], embeddings.shape[1], config.hidden, len(unlabelled) > 0, initial)
         training = Training(
             model.to(weights.device),
             config,
@@ -89,10 +90,9 @@ class GAN(SyntheticFeatures):
             embeddings=embeddings,
             # A unit may fire here that is silent on every training image: its extent is next to nothing.
             unlabelled=((unlabelled - low) / extent).clamp(0, 1),
-            generator=generator,
         )
-        with context.progress("generative model", config.steps) as advance:
-            training.run(advance, context.log)
+        training.run(context)
+        generator = context.generator("synthetic features")
         drawn = [model.draw(embeddings[labels], generator) for _ in features]
         return torch.stack(drawn) * extent + low
 
@@ -209,7 +209,6 @@ class Training:
         labels: int64[N].
         embeddings: float[C, E].
         unlabelled: float[M, D] for D2, on the same scale; M = 0 for a model without it.
-        generator: a CPU generator; nothing else random is used.
     """
 
     def __init__(
@@ -221,30 +220,43 @@ class Training:
         labels: Tensor,
         embeddings: Tensor,
         unlabelled: Tensor,
-        generator: Generator,
     ) -> None:
-        self.model, self.config, self.generator = model, config, generator
+        self.model, self.config = model, config
         self.features, self.labels, self.embeddings, self.unlabelled = features, labels, embeddings, unlabelled
         self.device = next(model.parameters()).device
-
-    def run(self, advance: Callable[[], None], log: Callable[..., None]) -> None:
-        """Train for ``config.steps`` generator steps; ``advance`` is called after each, ``log`` every 100."""
-        config, model = self.config, self.model
+        self.generator = Generator()
         critics = nn.ModuleList(filter(None, [model.critic, model.unconditional_critic]))
-        of_critics = torch.optim.Adam(critics.parameters(), config.lr, BETAS)
-        of_generator = torch.optim.Adam([*model.encoder.parameters(), *model.generator.parameters()], config.lr, BETAS)
-        batches = self._batches()
-        for step in range(1, config.steps + 1):
-            for _ in range(config.critic_steps):
-                loss, distance = self._critic_loss(*next(batches))
-                _descend(of_critics, loss)
-            x, c = next(batches)
-            reconstruction, kl = vae_loss(model, x, c, normal(c.shape, self.generator, self.device))
-            _descend(of_generator, reconstruction + kl + self._deception_loss(c))
-            advance()
-            if step % LOG_EVERY == 0:
-                values = {"reconstruction": reconstruction, "kl": kl, "wasserstein": distance}
-                log(step=step, **{name: round(float(value.detach()), 4) for name, value in values.items()})
+        of_generator = [*model.encoder.parameters(), *model.generator.parameters()]
+        self.of_critics = torch.optim.Adam(critics.parameters(), config.lr, BETAS)
+        self.of_generator = torch.optim.Adam(of_generator, config.lr, BETAS)
+
+    def run(self, context: MethodContext) -> None:
+        """Train for ``config.steps`` generator steps, in rounds of 100; each round draws from a stream of its own."""
+        steps, done = self.config.steps, 0
+        kept: dict[str, nn.Module | torch.optim.Optimizer]
+        kept = {"model": self.model, "of_critics": self.of_critics, "of_generator": self.of_generator}
+        with context.progress("generative model", steps) as advance:
+            for part in context.rounds("generative model", -(-steps // ROUND), kept):
+                while done < part.number * ROUND:  # by an earlier attempt
+                    advance()
+                    done += 1
+                self.generator = context.generator(f"generative model, round {part.number}")
+                batches = self._batches()
+                for _ in range(min(ROUND, steps - done)):
+                    terms = self._step(batches)
+                    advance()
+                    done += 1
+                part.log({"step": done, **{name: round(float(value), 4) for name, value in terms.items()}})
+
+    def _step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Some critic steps and a generator step; its terms, for the log."""
+        for _ in range(self.config.critic_steps):
+            loss, distance = self._critic_loss(*next(batches))
+            _descend(self.of_critics, loss)
+        x, c = next(batches)
+        reconstruction, kl = vae_loss(self.model, x, c, normal(c.shape, self.generator, self.device))
+        _descend(self.of_generator, reconstruction + kl + self._deception_loss(c))
+        return {"reconstruction": reconstruction.detach(), "kl": kl.detach(), "wasserstein": distance}
 
     def _critic_loss(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """L_WGAN of D1, plus that of D2 where there is one; and D1's distance."""

@@ -1,16 +1,17 @@
 """What a method sees of its context, without an engine: features that a test chooses, and a note of what was asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
 from ltbench.data.folds import fold_rule
-from ltbench.method import Classes, Member, TrainingResult
+from ltbench.method import Classes, Member, Round, TrainingResult
 
 
 class Offline:
@@ -58,13 +59,17 @@ class Offline:
         return TrainingResult(1, 0.0, [])
 
     def generator(self, name: str) -> torch.Generator:
-        return torch.Generator().manual_seed(len(name))
+        return torch.Generator().manual_seed(crc32(name.encode()))
 
     def log(self, **metrics: Any) -> None:
         self.logged.append(metrics)
 
     def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
         return nullcontext(lambda: None)
+
+    def rounds(self, label: str, total: int, keep: Any) -> Iterator[Round]:
+        for number in range(total):
+            yield Round(number, self.logged.append)
 
     def artifact(self, name: str) -> Path | None:
         return None if self._folder is None else self._folder / name

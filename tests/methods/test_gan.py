@@ -1,9 +1,11 @@
 """GAN: its losses against the formulas, and whether the generator learns the distribution of each class."""
 
 import math
+from collections.abc import Iterator
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.errors import DataError
+from ltbench.method import Round
 
 from .offline import Offline, long_tailed
 
@@ -137,9 +140,8 @@ class Mixture:
             labels=self.labels,
             embeddings=self.embeddings,
             unlabelled=(others - self.low) / self.extent,
-            generator=generator,
         )
-        training.run(lambda: None, lambda **metrics: None)
+        training.run(Offline(self.features[None], self.labels, len(COUNTS)))
 
     def drawn(self, label: int) -> Tensor:
         """500 synthetic features of a class."""
@@ -158,7 +160,7 @@ class Mixture:
 
 
 def test_the_generator_learns_the_mean_and_the_spread_of_every_class() -> None:
-    trained = Mixture()
+    trained = Mixture(seed=1)
     assert trained.distances().max() < 0.5
     assert 0.3 < trained.variances().mean() < 1.5
     assert trained.variances().min() > 0.2
@@ -186,11 +188,56 @@ def test_the_same_seed_gives_the_same_features_and_another_gives_others() -> Non
     assert not torch.equal(first, other)
 
 
+class Killed(Exception):
+    pass
+
+
+class Resuming(Offline):
+    """Keeps what a loop hands over after each round, ends it before round ``kill``, and goes on from there the next time."""
+
+    kept: ClassVar[list[dict[str, Any]]] = []
+
+    def __init__(self, *arguments: Any, kill: int | None = None) -> None:
+        super().__init__(*arguments)
+        self.kill = kill
+
+    def rounds(self, label: str, total: int, keep: Any) -> Iterator[Round]:
+        if self.kept:
+            for name, part in keep.items():
+                part.load_state_dict(self.kept[-1][name])
+        for number in range(len(self.kept), total):
+            if number == self.kill:
+                raise Killed
+            yield Round(number, self.logged.append)
+            self.kept.append(deepcopy({name: part.state_dict() for name, part in keep.items()}))
+
+
+def test_a_killed_generative_training_ends_as_a_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ltbench_methods.gan.ROUND", 2)
+    monkeypatch.setattr(Resuming, "kept", [])
+    features, labels = long_tailed([120, 30, 3])
+    generative = GenerativeConfig(hidden=8, steps=7, batch_size=16, unlabelled_weight=1)
+
+    def synthetic(context: Offline) -> Tensor:
+        method = GAN(GAN.Config(generative=generative, target=40, views=1))
+        method.fit(context, method.build(context))
+        return context.trained["features"]
+
+    expected = synthetic(Offline(features, labels, 3))
+    with pytest.raises(Killed):
+        synthetic(Resuming(features, labels, 3, kill=2))
+    resumed = Resuming(features, labels, 3)
+    assert torch.equal(synthetic(resumed), expected)
+    assert [entry["step"] for entry in resumed.logged if "step" in entry] == [6, 7]
+
+
 def gan_on(
     features: Tensor, labels: Tensor, *, unlabelled: Tensor | None = None, unlabelled_weight: float = 0, **config: Any
 ) -> Offline:
     """The context of a short training of gan on these features."""
-    generative = GenerativeConfig(hidden=8, steps=2, batch_size=16, critic_steps=1, unlabelled_weight=unlabelled_weight)
+    generative = GenerativeConfig(
+        hidden=8, steps=10, batch_size=16, critic_steps=1, unlabelled_weight=unlabelled_weight
+    )
     method = GAN(GAN.Config(generative=generative, target=40, **config))
     context = Offline(features, labels, 3)
     if unlabelled is not None:
