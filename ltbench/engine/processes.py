@@ -8,7 +8,6 @@ from accelerate.utils import gather_object
 
 from ltbench.engine.compute import Compute
 from ltbench.engine.plan import Run
-from ltbench.engine.stages import Stage
 from ltbench.errors import DataError
 from ltbench.files import wait_for
 
@@ -47,11 +46,11 @@ def check_processes(compute: Compute, cache: Path, plan: Run) -> None:
             )
 
 
-def await_stage(stage: Stage) -> None:
-    """Wait until a stage that the main process has published is seen here.
+def await_file(path: Path) -> None:
+    """Wait until a file that the main process has written is seen here.
 
     Raises:
         DataError: it does not appear.
     """
-    if not wait_for(stage.folder / "stage.json", SECONDS_TO_APPEAR):
-        raise DataError(f"{stage.folder} is not seen on {platform.node()}, though the main process has written it.")
+    if not wait_for(path, SECONDS_TO_APPEAR):
+        raise DataError(f"{path} is not seen on {platform.node()}, though the main process has written it.")

@@ -23,7 +23,7 @@ from ltbench.engine.evaluate import Measured, make_fuser
 from ltbench.engine.inference import FeatureStore
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
 from ltbench.engine.precheck import check_before_training, check_built
-from ltbench.engine.processes import await_stage, check_processes
+from ltbench.engine.processes import await_file, check_processes
 from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.seeding import global_stream
@@ -110,7 +110,7 @@ class Engine:
             if not self.compute.agree(stage.done):
                 self._train(stage)
             self.compute.wait()
-            await_stage(stage)
+            await_file(stage.folder / "stage.json")
 
     def _train(self, stage: Stage) -> None:
         started = time.perf_counter()
@@ -122,10 +122,12 @@ class Engine:
         with global_stream(self.resolved.config.seed, stage.method, "fit"):
             method.fit(context, members)
         seconds = time.perf_counter() - started
+        weights = draft / stage.weights.name
         if self.compute.is_main:
-            save_beside(weights_of(members), draft / stage.weights.name)
+            save_beside(weights_of(members), weights)
         self.compute.wait()
-        confirm(stage.method, members, rebuild(method, context, draft / stage.weights.name), self.bench)
+        await_file(weights)
+        confirm(stage.method, members, rebuild(method, context, weights), self.bench)
         if self.compute.is_main:
             names = [{"name": m.name, "classes": len(m.classes), "outside": m.outside} for m in members]
             about = {"created": _now(), "seconds": {"fit": seconds}, "members": names}
