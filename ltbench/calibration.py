@@ -167,7 +167,7 @@ def minimise(
     """Parameters float64[P] at which L-BFGS from ``start`` ends, for the samples ``rows`` int64[M].
 
     With ``curvature`` it takes its steps, and measures its gradient, in units of that: first of the one at the start, then
-    once more of the one where it has come to. ``joint`` takes a quarter of the evaluations for it.
+    once more of the one where it has come to.
     """
     with one_torch_thread():
         if curvature is None:
