@@ -40,7 +40,13 @@ def map_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list
     with one_torch_thread():
         if workers <= 1:
             return [function(part) for part in parts]
-        return list(_pool(workers).map(function, parts))
+        inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+        def in_the_callers_mode(part: Part) -> Result:  # which is a thread's own
+            with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+                return function(part)
+
+        return list(_pool(workers).map(in_the_callers_mode, parts))
 
 
 @cache

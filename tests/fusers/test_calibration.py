@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ltbench.calibration import L2Config, Objective, PairCurvature, fit_with_l2, mean_over_chunks, stratified_folds
-from ltbench.threads import map_parts, one_torch_thread
 
 
 @given(labels=st.lists(st.integers(0, 5), min_size=1, max_size=40), folds=st.integers(2, 7))
@@ -80,18 +79,6 @@ def test_chunks_add_up_to_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     assert value == 5
     assert gradient.tolist() == [5, 5]
     assert sorted(seen) == [2, 3]
-
-
-def test_parts_are_worked_on_by_single_threads_and_keep_their_order() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with one_torch_thread():
-            found = map_parts(lambda part: (part, torch.get_num_threads()), range(7))
-        assert found == [(part, 1) for part in range(7)]
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
 
 
 def random_pairs(count: int) -> tuple[Tensor, PairCurvature]:
