@@ -48,9 +48,10 @@ def test_an_error_in_a_part_is_the_callers() -> None:
     assert map_parts(lambda part: part, range(6)) == list(range(6))
 
 
-@pytest.fixture
-def split(tmp_path: Path) -> ImageFileSplit:
-    """21 images of different sizes."""
+@pytest.fixture(params=[1, 100_000], ids=["as large images", "as small ones"])
+def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> ImageFileSplit:
+    """21 images of different sizes, read by several threads or by one."""
+    monkeypatch.setattr("ltbench.data.image_files._LARGE", request.param)
     files = [str(tmp_path / f"{number}.png") for number in range(21)]
     for number, file in enumerate(files):
         picture(30 + number, 50 - number, seed=number).save(file)
@@ -58,7 +59,7 @@ def split(tmp_path: Path) -> ImageFileSplit:
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
-def test_a_batch_is_read_by_several_threads_as_by_one(split: ImageFileSplit, mode: type) -> None:
+def test_a_batch_is_read_as_its_images_one_by_one(split: ImageFileSplit, mode: type) -> None:
     indices = list(reversed(range(21)))
     with mode():
         together = split.__getitems__(indices)

@@ -1,9 +1,10 @@
 """Images as they are stored: decoded, cut and resized one by one, answered as whole batches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ _JPEG = b"\xff\xd8"
 
 _TOGETHER = 8
 """Images that one thread reads, and then cuts, in a row. A worker process has one thread."""
+
+_LARGE = 80_000
+"""Mean pixels of a stored image from which several threads are used: with smaller ones they wait for Python's lock."""
 
 
 class BadImage(Exception):
@@ -98,7 +102,14 @@ class StoredSplit(ABC):
 
     def cut(self, indices: Sequence[int], cut: Cut) -> Batch:
         parts = [slice(first, first + _TOGETHER) for first in range(0, len(indices), _TOGETHER)]
-        images = list(chain(*map_parts(lambda part: [self.image(index) for index in indices[part]], parts)))
+
+        def read(part: slice) -> list[Tensor]:
+            return [self.image(index) for index in indices[part]]
+
+        images = read(slice(_TOGETHER))
+        large = sum(image[0].numel() for image in images) >= _LARGE * len(images)
+        each: Callable[..., Iterable[Any]] = map_parts if large else map
+        images += chain(*each(read, parts[1:]))
         boxes = cut.boxes(torch.tensor([image.shape[1:] for image in images])).round().long().tolist()
         batch = torch.empty((len(images), 3, cut.size, cut.size), dtype=torch.uint8, memory_format=torch.channels_last)
 
@@ -106,7 +117,7 @@ class StoredSplit(ABC):
             for place, image, box in zip(batch[part], images[part], boxes[part], strict=True):
                 place.copy_(_resized(image, box, cut.size))
 
-        map_parts(fill, parts)
+        list(each(fill, parts))
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return Batch(batch, self.labels[chosen], chosen)
 

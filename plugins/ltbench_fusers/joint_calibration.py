@@ -131,9 +131,13 @@ class JointLoss:
         return value + l2 * float(change.square().sum()), gradient + 2 * l2 * change
 
     def curvature(self, parameters: Tensor, rows: Tensor, l2: float) -> PairCurvature:
-        """Of each pair (w, b): the mean outer product of a sample's gradient (empirical Fisher), and the penalty's."""
+        """Of each pair (w, b): the mean of s (1 - s) (z, 1) (z, 1)^T, and the penalty's.
+
+        s is the share of sum_E m_E that the sample gets through this logit, so that s (1 - s) is what softmax has on the
+        diagonal of its curvature (Gauss-Newton), as if all members were one.
+        """
         width = sum(self.widths)
-        _, mean = mean_over_chunks(lambda part: (0.0, self._outer_products(parameters, part)), rows, width)
+        _, mean = mean_over_chunks(lambda part: (0.0, self._curvatures(parameters, part)), rows, width)
         ww, wb, bb = mean.view(3, width)
         return PairCurvature(ww + 2 * l2, wb, bb + 2 * l2, least=2 * l2)
 
@@ -144,11 +148,14 @@ class JointLoss:
             [torch.cat(parts) for parts in zip(*gradients, strict=True)]
         )
 
-    def _outer_products(self, parameters: Tensor, rows: Tensor) -> Tensor:
+    def _curvatures(self, parameters: Tensor, rows: Tensor) -> Tensor:
         """Sums over the samples of the entries ww, wb and bb, one after the other: float64[3 W]."""
-        members, log_hit, log_mass = self._calibrated(parameters, rows)
-        squares = [(_by_logit(member, log_hit, log_mass).square(), member.z) for member in members]
-        return torch.cat([torch.cat([(square * z**power).sum(dim=0) for square, z in squares]) for power in (2, 1, 0)])
+        members, _, log_mass = self._calibrated(parameters, rows)
+        curved = [(_shares(member, log_mass), member.z) for member in members]
+        curved = [(share * (1 - share), z) for share, z in curved]
+        return torch.cat(
+            [torch.cat([(of_logit * z**power).sum(dim=0) for of_logit, z in curved]) for power in (2, 1, 0)]
+        )
 
     def _calibrated(self, parameters: Tensor, rows: Tensor) -> tuple[list[_Calibrated], Tensor, Tensor]:
         """The members, log sum_E h_E and log sum_E m_E of these samples."""
@@ -175,33 +182,27 @@ class JointLoss:
         return _Calibrated(z, kept, kept_sum, log_kept - log_all, reject, target, log_hit)
 
 
-def _weights(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the gradient of a sample's loss is made of, float64[n] each, see :func:`_by_logit`."""
-    credit = (member.log_hit - log_hit).exp()
+def _shares(member: _Calibrated, log_mass: Tensor) -> Tensor:
+    """p_E,k / sum_E m_E of each logit, float64[n, W]; a dropped reject logit has r_E m_E in place of p_E,k."""
     mass = (member.log_mass - log_mass).exp()
-    weight = (credit * member.log_mass.exp() + mass * member.reject) / member.kept_sum
-    return weight, credit, (credit - mass) * member.reject
-
-
-def _by_logit(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> Tensor:
-    """Gradient of each sample's loss with respect to this member's calibrated logits, float64[n, W]."""
-    weight, credit, at_reject = _weights(member, log_hit, log_mass)
-    gradient = torch.empty_like(member.z)
-    gradient[:, -1] = at_reject
-    counted = member.kept.shape[1]
-    torch.mul(weight[:, None], member.kept, out=gradient[:, :counted])
-    return gradient.scatter_add_(1, member.target[:, None], -credit[:, None])
+    shares = torch.empty_like(member.z)
+    shares[:, -1] = mass * member.reject
+    torch.mul((mass / member.kept_sum)[:, None], member.kept, out=shares[:, : member.kept.shape[1]])
+    return shares
 
 
 def _gradient(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient of the summed loss with respect to this member's w and b, float64[W] each: sums over :func:`_by_logit`."""
-    weight, credit, at_reject = _weights(member, log_hit, log_mass)
+    """Gradient of the summed loss with respect to this member's w and b, float64[W] each."""
+    credit = (member.log_hit - log_hit).exp()
+    mass = (member.log_mass - log_mass).exp()
+    weight = (credit * member.log_mass.exp() + mass * member.reject) / member.kept_sum
     counted = member.kept.shape[1]
     by_shift = torch.zeros(member.z.shape[1], dtype=torch.float64)
     by_scale = torch.zeros_like(by_shift)
     by_shift[:counted] = weight @ member.kept
     by_scale[:counted] = weight @ (member.kept * member.z[:, :counted])
     if counted < member.z.shape[1]:
+        at_reject = (credit - mass) * member.reject
         by_shift[-1] = at_reject.sum()
         by_scale[-1] = at_reject @ member.z[:, -1]
     by_shift.index_add_(0, member.target, -credit)
