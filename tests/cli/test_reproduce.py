@@ -117,7 +117,7 @@ def test_two_processes_train_together_and_one_of_them_writes(tmp_path: Path) -> 
 def test_every_row_is_measured_for_every_seed(ltb, tmp_path: Path) -> None:
     answer = reproduce(ltb, "table4", *TINY_EXPERTS, "--seeds", "1,0", "--out", tmp_path)
     rows = ("baseline", "experts_oracle", "baseline_joint")
-    assert {name: list(row["seeds"]) for name, row in answer["rows"].items()} == dict.fromkeys(rows, ["0", "1"])
+    assert {name: list(row["seeds"]) for name, row in answer["rows"].items()} == {key: ["0", "1"] for key in rows}
     assert {claim["id"]: claim["seeds"] for claim in answer["claims"]} == {"a": [0, 1], "b": [0, 1]}
 
 
