@@ -9,6 +9,7 @@ lists with the same number of images in each class. The run uses the places-lt r
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=40, help="pixels of a drawn image")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
+        os.environ["LTBENCH_CACHE"] = str(Path(temporary) / "cache")  # nothing is there from an earlier time
         root = options.folder or Path(temporary) / "places"
         lists = options.lists or root / "lists"
         if not root.is_dir():
@@ -87,6 +89,8 @@ def main() -> None:
             root.mkdir(parents=True)
             if options.lists is None:
                 draw_lists(lists)
+            elif not list(lists.glob("Places_LT_*")):
+                parser.error(f"{lists} holds no file Places_LT_*; name the folder of one variant.")
             print(f"drew {draw_images(root, lists, options.side):,} images in {time.perf_counter() - started:.0f} s\n")
         where = ("places-lt", "--data-root", str(root), "--set", f"lists={lists}")
         timed("data", "check", *where)
