@@ -1,7 +1,8 @@
 """timm models as backbones: pooled features, blocks to freeze, weights from timm or from a file; ResNet-10 for timm."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +166,30 @@ class Backbone(nn.Module):
         """As torch's, but frozen parts stay in eval mode: their BatchNorm statistics must not drift (PROTOCOL 2)."""
         super().train(mode)
         if mode:
-            for module in self.modules():
-                parameters = list(module.parameters())
-                if parameters and not any(parameter.requires_grad for parameter in parameters):
-                    module.eval()
+            keep_frozen_in_eval(self)
         return self
+
+
+def keep_frozen_in_eval(root: nn.Module) -> None:
+    """Put every module that has parameters, none of which learns, into eval mode: BatchNorm's statistics stay as they are."""
+    for module in root.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+@contextmanager
+def learnable(backbone: "Backbone", blocks: int | None) -> Iterator[None]:
+    """For a while only the top ``blocks`` blocks can learn (None: all), of what could learn before."""
+    before = {name: parameter.requires_grad for name, parameter in backbone.named_parameters()}
+    try:
+        backbone.set_learnable(blocks)
+        for name, parameter in backbone.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and before[name])
+        yield
+    finally:
+        for name, parameter in backbone.named_parameters():
+            parameter.requires_grad_(before[name])
 
 
 def create_backbone(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ltbench.data.augment import AugmentConfig
 from ltbench.data.folds import fold_rule
 from ltbench.errors import UsageError
+from ltbench.mixing import MixConfig
 
 
 class DatasetConfig(BaseModel):
@@ -74,6 +75,7 @@ class RunConfig(BaseModel):
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
     backbone: BackboneConfig = Field(default_factory=BackboneConfig)
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    mixing: MixConfig = Field(default_factory=MixConfig)
     compute: ComputeConfig = Field(default_factory=ComputeConfig)
     settings: dict[str, dict[str, Any]] = Field(default={}, description="method or fuser -> its hyperparameters")
 

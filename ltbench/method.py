@@ -8,17 +8,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Unpack
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ltbench.backbones import Backbone
+from ltbench.data.augment import Augment, AugmentConfig
 from ltbench.data.base import Split
-from ltbench.data.samplers import EpochSampler
+from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.fuser import Outside
+from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
+from ltbench.step import Minibatch, Step, minimised
+from ltbench.training import Loss, Round, Training, TrainingResult, Validation
+
+__all__ = [
+    "Classes",
+    "Classifier",
+    "Loss",
+    "Member",
+    "Method",
+    "MethodConfig",
+    "MethodContext",
+    "OneClassifier",
+    "Round",
+    "Training",
+    "TrainingResult",
+    "Validation",
+]
 
 
 @dataclass(frozen=True)
@@ -79,45 +99,20 @@ class Member:
         return len(self.classes) + (self.outside == "reject")
 
 
-@dataclass(frozen=True)
-class Validation:
-    """On what the epoch is selected: positions int64[M] in the val split and targets int64[M] among the logits."""
-
-    indices: Tensor
-    targets: Tensor
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What came of training one member; the member holds the weights of ``best_epoch`` (from 1; 0: the starting point).
-
-    ``best_accuracy`` is the validation accuracy of that epoch in percent; ``history`` has one entry an epoch, with
-    ``val_accuracy`` where the epoch was validated.
-    """
-
-    best_epoch: int
-    best_accuracy: float
-    history: list[dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Round:
-    """A round of a loop of the method's own: its number, from 0, and where a line of metrics for the log goes."""
-
-    number: int
-    log: Callable[[dict[str, Any]], None]
-
-
-Loss = Callable[..., Tensor]
-"""``loss(logits float[B, K], targets int64[B])`` -> scalar. With a third parameter ``features`` it gets float[B, D] too."""
-
-
 class MethodContext(Protocol):
     """What a method may use. There is no test split in it, by design."""
 
-    train: Split
-    val: Split
+    train_split: Split
+    val_split: Split
     classes: Classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors go."""
+
+    @property
+    def augment(self) -> Augment:
+        """The run's: uint8 images -> what the network sees."""
 
     def new_backbone(self) -> Backbone:
         """An untrained (or pretrained, if the run says so) backbone; the same weights for the same seed and method."""
@@ -125,38 +120,33 @@ class MethodContext(Protocol):
     def stage(self, method: str) -> list[Member]:
         """The trained members of a method named in this one's ``requires``. Copies: yours to change."""
 
-    def train_classifier(
-        self,
-        member: Member,
-        *,
-        optim: OptimConfig,
-        sampler: EpochSampler | None = None,
-        loss: Loss | None = None,
-        target_of: Tensor | None = None,
-        validation: Validation | None = None,
-        learnable_blocks: int | None = None,
-        features: Tensor | None = None,
-        labels: Tensor | None = None,
-        parameter_groups: Sequence[Mapping[str, Any]] | None = None,
-        label: str | None = None,
-    ) -> TrainingResult:
-        """The one training loop: SGD over epochs, selected on validation accuracy, resumable after each epoch.
+    def train(self, members: Member | Sequence[Member], **asked: Unpack[Training]) -> TrainingResult:
+        """The one training loop: trains one or several members together, in place. Epochs, selected on validation accuracy,
+        resumable after each of them.
+
+        Modules that members share (a backbone, or blocks of one: :func:`ltbench.forks.fork`) are computed once a step and once
+        in evaluation, and stored once. Of several members over the same classes the epoch is selected by the mean of their
+        logits, else by the mean of their accuracies, each on its own classes.
 
         Args:
-            member: trained in place.
-            optim: epochs, batch size, learning rate and the rest.
-            sampler: training positions of each epoch; by default every training sample of the member's classes, shuffled.
-            loss: cross entropy by default.
-            target_of: int64[C], the target among the logits of each dataset class; by default the class's position in
-                ``member.classes``, the reject logit for the others, -1 where there is none.
-            validation: by default the validation samples of the member's classes.
-            learnable_blocks: blocks that learn, counted from the head down (1: the head alone); None: all. The others
-                run in eval mode.
-            features: float[V, M, D], V views of cached features: only the head is trained, on a random view a draw.
-            labels: int64[M], dataset class ids of ``features`` where those are not the training split's own; the
-                sampler's positions then count among them.
-            parameter_groups: optimiser groups, as torch takes them, where one learning rate does not do.
-            label: name in logs and progress bars; by default the member's.
+            asked: see :class:`ltbench.training.Training`; ``optim`` is needed.
+        """
+
+    def batches(
+        self,
+        epoch: int,
+        *,
+        batch_size: int,
+        label: str = "batches",
+        sampler: EpochSampler | None = None,
+        views: int | Sequence[AugmentConfig] = 1,
+        features: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> Iterator[Minibatch]:
+        """For a loop of one's own: this process's part of each batch of an epoch (from 0), on the device.
+
+        Arguments as in :class:`ltbench.training.Training`; targets are dataset class ids, nothing is mixed. What is drawn
+        depends on ``label`` and the epoch alone.
         """
 
     def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
@@ -172,12 +162,12 @@ class MethodContext(Protocol):
         """A line in the stage's ``log.jsonl``."""
 
     def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
-        """Shows how far a loop outside :meth:`train_classifier` is: call what it gives after each of the steps."""
+        """Shows how far a loop outside :meth:`train` is: call what it gives after each of the steps."""
 
     def rounds(
         self, label: str, total: int, keep: Mapping[str, nn.Module | torch.optim.Optimizer]
     ) -> Iterator["Round"]:
-        """A loop outside :meth:`train_classifier` in ``total`` rounds: yields those that are to be done.
+        """A loop outside :meth:`train` in ``total`` rounds: yields those that are to be done.
 
         A killed run goes on after the last round kept. ``keep`` holds, by names without a dot, all modules and optimisers
         that the rounds change; they are brought to where that round left them. So that it ends as an uninterrupted run
@@ -209,3 +199,83 @@ class Method(ABC):
     @abstractmethod
     def fit(self, context: MethodContext, members: list[Member]) -> None:
         """Train the members in place."""
+
+
+class OneClassifier(Method):
+    """One classifier over all classes: what most methods are, with another loss, sampling, head or step. Override what differs.
+
+    Of :meth:`loss`, :meth:`objective` and :meth:`update` the last in this order that a subclass overrides is what is trained by.
+
+    Attributes:
+        context: of the training, from ``fit`` on; ``self.context.classes.train_counts`` is what many losses need.
+    """
+
+    context: MethodContext
+
+    class Config(MethodConfig):
+        optim: OptimConfig = Field(
+            OptimConfig(epochs=100, batch_size=512, lr=0.2), description="how the classifier is trained"
+        )
+
+    def build(self, context: MethodContext) -> list[Member]:
+        backbone, classes = self.backbone(context), torch.arange(len(context.classes))
+        return [Member("all", classes, backbone, self.head(backbone.num_features, len(classes)))]
+
+    def fit(self, context: MethodContext, members: list[Member]) -> None:
+        self.context = context
+        (member,) = members
+        self.start(member)
+        result = context.train(member, **self.training())
+        context.log(member=member.name, best_epoch=result.best_epoch, best_accuracy=result.best_accuracy)
+
+    def backbone(self, context: MethodContext) -> Backbone:
+        """The network below the head. What is frozen here (``requires_grad_(False)``) stays as it is."""
+        return context.new_backbone()
+
+    def head(self, num_features: int, num_classes: int) -> nn.Module:
+        """The classifier: features float[B, D] -> logits float[B, C]."""
+        return nn.Linear(num_features, num_classes)
+
+    def start(self, member: Member) -> None:
+        """Before the training: other weights to start from, say those of ``self.context.stage(...)``."""
+
+    def training(self) -> Training:
+        """The arguments of the training (:class:`ltbench.training.Training`). Add to ``super().training()`` what else differs."""
+        arguments: Training = {"optim": self.config.optim, "sampler": self.sampler(self.context), "views": self.views()}
+        if (mixing := self.mixing()) is not None:
+            arguments["mixing"] = mixing
+        if type(self).update is not OneClassifier.update:
+            arguments["update"] = self.update
+        elif type(self).objective is not OneClassifier.objective:
+            arguments["objective"] = self.objective
+        else:
+            arguments["loss"] = self.loss
+        return arguments
+
+    def sampler(self, context: MethodContext) -> EpochSampler:
+        """Which training samples an epoch passes over, and in which order."""
+        return InstanceSampler(len(context.train_split))
+
+    def views(self) -> int | Sequence[AugmentConfig]:
+        """Augmented versions of each image: how many, or a table for each."""
+        return 1
+
+    def mixing(self) -> MixConfig | None:
+        """Batch transforms in place of the run's; None: the run's."""
+        return None
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss of a batch: logits float[B, C], targets int64[B]."""
+        return F.cross_entropy(logits, targets)
+
+    def objective(self, step: Step) -> Tensor | Mapping[str, Tensor]:
+        """What is minimised in a step, see :data:`ltbench.training.Objective`; by default :meth:`loss` of the first view."""
+        return step.loss_of(self.loss)
+
+    def update(self, step: Step, optimizer: torch.optim.Optimizer) -> Tensor:
+        """The whole step, see :data:`ltbench.training.Update`; by default down the gradient of :meth:`objective`."""
+        loss = minimised(self.objective(step))
+        optimizer.zero_grad()
+        step.backward(loss)
+        optimizer.step()
+        return loss

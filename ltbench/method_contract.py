@@ -28,6 +28,7 @@ from ltbench.errors import LtbenchError
 from ltbench.files import save_beside
 from ltbench.manager import plugins
 from ltbench.method import Classes, Member, Method, MethodConfig
+from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
 from ltbench.recipe_files import requirements
 
@@ -153,13 +154,13 @@ def _logits(member: Member, images: Tensor) -> Tensor:
 
 
 def _images(context: StageContext) -> Tensor:
-    return context._workbench.augment.plain(context.val.__getitems__(range(len(context.val))).images)
+    return context._workbench.augment.plain(context.val_split.__getitems__(range(len(context.val_split))).images)
 
 
 def _data_of(context: StageContext) -> dict[str, Tensor]:
     """Copies of what a method could spoil."""
     held = {"training counts": context.classes.train_counts.clone()}
-    for name, split in (("training", context.train), ("validation", context.val)):
+    for name, split in (("training", context.train_split), ("validation", context.val_split)):
         batch = split.__getitems__(range(len(split)))
         held |= {f"{name} images": batch.images, f"{name} labels": batch.labels}
     return held
@@ -224,6 +225,7 @@ def workbench(folder: Path) -> Workbench:
         image_shape=dataset.image_shape,
         backbone=BACKBONE,
         augment=augment,
+        mixing=MixConfig(),
         compute=compute,
         features=FeatureStore(
             folder / "features", augment, dataset.image_shape[-1], compute, 0, reporter, dataset.fingerprint

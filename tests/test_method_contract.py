@@ -110,7 +110,7 @@ class Explodes(Baseline):
 class SpoilsTheData(Baseline):
     def fit(self, context: MethodContext, members: list[Member]) -> None:
         super().fit(context, members)
-        context.train.labels.clamp_(max=4)
+        context.train_split.labels.clamp_(max=4)
 
 
 class KeepsMoreThanItsWeights(Baseline):

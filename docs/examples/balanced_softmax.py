@@ -3,16 +3,16 @@
 ltbench --plugin docs/examples/balanced_softmax.py run --method balanced-softmax
 """
 
-from ltbench_methods.baseline import Baseline
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from ltbench.method import OneClassifier
 from ltbench.plugin import MethodSpec, hookimpl
 
 
-class BalancedSoftmax(Baseline):
-    class Config(Baseline.Config):
+class BalancedSoftmax(OneClassifier):
+    class Config(OneClassifier.Config):
         tau: float = Field(1.0, ge=0, description="weight of the log counts")
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 The parameters are drawn on the CPU from the given generator and then moved, so that they do not depend on the device.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,12 @@ class Augment:
         self.config = config
         self._mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
         self._std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
+
+    def changed(self, config: AugmentConfig) -> "Augment":
+        """With other settings."""
+        other = copy.copy(self)
+        other.config = config
+        return other
 
     def train(self, images: Tensor, random: Generator | Draws | None = None, cut: bool = False) -> Tensor:
         """Augmented and normalised: uint8[B, C, H, W] -> float32[B, C, h, w].

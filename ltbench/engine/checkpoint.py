@@ -13,10 +13,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ltbench.files import save_beside
-from ltbench.method import TrainingResult
 from ltbench.optim import OptimConfig
+from ltbench.training import Kept, TrainingResult
 
-Kept = Mapping[str, nn.Module | torch.optim.Optimizer]
+_BEST = "best epoch"
+"""The group of the best epoch's weights in the file. No name of a method's own can be this one: it would be no identifier."""
 
 SECONDS_BETWEEN = 10.0
 """Least time between two checkpoints of one training: writing must not cost more than the work it saves."""
@@ -70,23 +71,27 @@ class Checkpoint:
         self.path = folder / (re.sub(r"[^\w.=-]+", "_", label) + ".safetensors")
         self._saved_at = time.monotonic()
 
-    def save(
-        self, progress: Progress, module: nn.Module, optimizer: torch.optim.Optimizer, force: bool = False
-    ) -> None:
-        """Write beside and rename; skipped within :data:`SECONDS_BETWEEN` of the last one unless forced."""
+    def save(self, progress: Progress, kept: Kept, force: bool = False, **more: Any) -> None:
+        """Write beside and rename; skipped within :data:`SECONDS_BETWEEN` of the last one unless forced.
+
+        ``more``: further plain values to go on from.
+        """
         standing = {
             "history": progress.history,
             "best_epoch": progress.best_epoch,
             "best_accuracy": progress.best_accuracy,
+            **more,
         }
-        self.write({"model": module, "optimizer": optimizer}, standing, {"best": progress.best}, force)
+        self.write(kept, standing, {_BEST: progress.best}, force)
 
-    def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-        """Bring module and optimiser to where they stood after the last epoch kept; None where there is no checkpoint."""
+    def load(self, kept: Kept) -> tuple[Progress, dict[str, Any]] | None:
+        """Bring what is kept to where it stood after the last epoch kept, and the further values; None where there is no
+        checkpoint."""
         if not self.path.exists():
             return None
-        standing, others = self.read({"model": module, "optimizer": optimizer})
-        return Progress(standing["history"], standing["best_epoch"], standing["best_accuracy"], others.get("best", {}))
+        standing, others = self.read(kept)
+        history, epoch, accuracy = (standing.pop(name) for name in ("history", "best_epoch", "best_accuracy"))
+        return Progress(history, epoch, accuracy, others.get(_BEST, {})), standing
 
     def write(
         self, kept: Kept, standing: Any, tensors: Mapping[str, Mapping[str, Tensor]], force: bool = False
@@ -96,19 +101,23 @@ class Checkpoint:
             return
         groups = {name: _tensors_of(part) for name, part in kept.items()} | dict(tensors)
         flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-        save_beside(flat, self.path, {"standing": json.dumps(standing)})
+        plain = {name: _plain_of(part) for name, part in kept.items() if isinstance(part, torch.optim.Optimizer)}
+        save_beside(flat, self.path, {"standing": json.dumps(standing), "optimizers": json.dumps(plain)})
         self._saved_at = time.monotonic()
 
     def read(self, kept: Kept) -> tuple[Any, dict[str, dict[str, Tensor]]]:
         """Fill modules and optimisers; the plain values, and the groups of other tensors."""
         groups: dict[str, dict[str, Tensor]] = {name: {} for name in kept}
         with safe_open(self.path, "pt") as file:
-            standing = json.loads(file.metadata()["standing"])
+            standing, plain = (json.loads(file.metadata()[name]) for name in ("standing", "optimizers"))
             for key in file.keys():  # noqa: SIM118 (a safetensors file is not a dict)
                 group, _, name = key.partition(".")
                 groups.setdefault(group, {})[name] = file.get_tensor(key)
         for name, part in kept.items():
-            _restore(part, groups.pop(name))
+            if isinstance(part, nn.Module):
+                part.load_state_dict(groups.pop(name))
+            else:
+                _restore(part, groups.pop(name), plain[name])
         return standing, groups
 
 
@@ -116,21 +125,45 @@ def _tensors_of(part: nn.Module | torch.optim.Optimizer) -> dict[str, Tensor]:
     """Weights of a module by name; of an optimiser ``<number of the parameter>.<name>``, e.g. ``3.momentum_buffer``."""
     if isinstance(part, nn.Module):
         return part.state_dict()
-    states = part.state_dict()["state"]
     return {
         f"{number}.{name}": value
-        for number, state in states.items()
+        for number, state in part.state_dict()["state"].items()
         for name, value in state.items()
-        if value is not None
+        if isinstance(value, Tensor)
     }
 
 
-def _restore(part: nn.Module | torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    if isinstance(part, nn.Module):
-        part.load_state_dict(tensors)
-        return
-    states: dict[int, dict[str, Tensor]] = {}
+def _plain_of(part: torch.optim.Optimizer) -> dict[str, Any]:
+    """What an optimiser keeps beside tensors: numbers of its states, and the settings of its groups."""
+    content = part.state_dict()
+    states = {
+        number: {name: value for name, value in state.items() if not isinstance(value, Tensor)}
+        for number, state in content["state"].items()
+    }
+    groups = [
+        {name: _as_plain(value) for name, value in group.items() if name != "params"}
+        for group in content["param_groups"]
+    ]
+    return {"states": states, "groups": groups}
+
+
+def _as_plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def _restore(part: torch.optim.Optimizer, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    states: dict[int, dict[str, Any]] = {int(number): dict(state) for number, state in plain["states"].items()}
     for key, value in tensors.items():
         number, _, name = key.partition(".")
         states.setdefault(int(number), {})[name] = value
-    part.load_state_dict({"state": states, "param_groups": part.state_dict()["param_groups"]})
+    groups = part.state_dict()["param_groups"]
+    for group, stored in zip(groups, plain["groups"], strict=True):
+        group |= {name: _like(group.get(name), value) for name, value in stored.items()}
+    part.load_state_dict({"state": states, "param_groups": groups})
+
+
+def _like(old: Any, value: Any) -> Any:
+    """JSON knows no tuples, and a tensor was stored as its number."""
+    if isinstance(old, tuple):
+        return tuple(value)
+    return torch.full_like(old, value) if isinstance(old, Tensor) else value

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -91,6 +92,7 @@ class Compute:
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
         )
         self.device = self.accelerator.device
+        self._fresh_scale = self.scale()
         if kind == "cpu":
             keep_freed_memory()
 
@@ -123,6 +125,46 @@ class Compute:
         """Sum over the processes."""
         summed: Tensor = self.accelerator.reduce(values, reduction="sum")
         return summed
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Their mean over the processes, in place; one that has a gradient on some process alone counts as 0 elsewhere."""
+        if self.world == 1:
+            return
+        there = torch.tensor([float(each.grad is not None) for each in parameters], device=self.device)
+        flat = [each.grad if each.grad is not None else torch.zeros_like(each) for each in parameters]
+        total = torch.cat([there, *(gradient.float().flatten() for gradient in flat)])
+        torch.distributed.all_reduce(total)
+        rows = (total[len(parameters) :] / self.world).split([each.numel() for each in parameters])
+        for parameter, somewhere, row in zip(parameters, total[: len(parameters)].tolist(), rows, strict=True):
+            if somewhere:
+                parameter.grad = row.view_as(parameter).to(parameter.dtype)
+
+    def gather(self, values: Tensor, places: Tensor, total: int) -> Tensor:
+        """Values [B, ...] of this process's samples, at ``places`` int64[B] of the batch -> [total, ...] in its order."""
+        if self.world == 1:
+            rows, where = values, places.to(values.device)
+        else:
+            padded = self.accelerator.pad_across_processes(values.contiguous())
+            where = self.accelerator.pad_across_processes(places.to(values.device), pad_index=-1)
+            rows, where = self.accelerator.gather((padded, where))
+            rows, where = rows[where >= 0], where[where >= 0]
+        return rows[torch.argsort(where)]
+
+    def share_state(self, module: nn.Module) -> None:
+        """Give every process the main one's weights and buffers."""
+        if self.world > 1:
+            for tensor in (*module.parameters(), *module.buffers()):
+                torch.distributed.broadcast(tensor.data, src=0)
+
+    def scale(self) -> dict[str, Any]:
+        """State of the loss scaling that fp16 needs; empty for other precisions."""
+        scaler = self.accelerator.scaler
+        return dict(scaler.state_dict()) if scaler is not None else {}
+
+    def set_scale(self, state: Mapping[str, Any] | None = None) -> None:
+        """Bring the loss scaling to where it stood; by default to where a training starts."""
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(dict(state or self._fresh_scale))
 
     def share_buffers(self, module: nn.Module) -> None:
         """Give every process the main one's BatchNorm statistics: each gathers its own, only the main one's are stored."""

@@ -5,28 +5,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from ltbench.backbones import Backbone, create_backbone
 from ltbench.config import BackboneConfig
-from ltbench.data.augment import Augment
+from ltbench.data.augment import Augment, AugmentConfig
 from ltbench.data.base import Split
-from ltbench.data.samplers import EpochSampler
-from ltbench.engine.checkpoint import Kept
+from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.engine.compute import Compute
+from ltbench.engine.feeding import Feed
 from ltbench.engine.fitting import Fitting
 from ltbench.engine.inference import FeatureStore, View, run_over
+from ltbench.engine.loading import EpochBatches
 from ltbench.engine.progress import Reporter
 from ltbench.engine.rounds import rounds
 from ltbench.engine.seeding import global_stream, stream
+from ltbench.engine.trainee import repeated
 from ltbench.errors import LtbenchError
-from ltbench.method import Classes, Loss, Member, Method, Round, TrainingResult, Validation
-from ltbench.optim import OptimConfig
+from ltbench.method import Classes, Member, Method
+from ltbench.mixing import MixConfig
+from ltbench.step import Minibatch
+from ltbench.training import Kept, Round, Training, TrainingResult
 
 TRIED = 2
 """Validation images on which :func:`confirm` compares."""
@@ -45,6 +48,7 @@ class Workbench:
     image_shape: tuple[int, int, int]
     backbone: BackboneConfig
     augment: Augment
+    mixing: MixConfig
     compute: Compute
     features: FeatureStore
     seed: int
@@ -83,7 +87,7 @@ class StageContext:
         self, name: str, workbench: Workbench, folder: Path | None, required: Mapping[str, Callable[[], list[Member]]]
     ) -> None:
         self.name = name
-        self.train, self.val, self.classes = workbench.train, workbench.val, workbench.classes
+        self.train_split, self.val_split, self.classes = workbench.train, workbench.val, workbench.classes
         self._workbench = workbench
         self._folder = folder
         self._required = required
@@ -123,7 +127,7 @@ class StageContext:
         return path
 
     def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
-        splits = {"train": self.train, "val": self.val}
+        splits = {"train": self.train_split, "val": self.val_split}
         if split not in splits:
             raise LtbenchError(
                 f"method '{self.name}' asks for the features of '{split}'; a method can have those of 'train' and 'val' alone."
@@ -131,53 +135,59 @@ class StageContext:
         data = splits[split]
         return torch.stack([self._workbench.features.get(backbone, split, data, view) for view in range(views)])
 
-    def train_classifier(
-        self,
-        member: Member,
-        *,
-        optim: OptimConfig,
-        sampler: EpochSampler | None = None,
-        loss: Loss | None = None,
-        target_of: Tensor | None = None,
-        validation: Validation | None = None,
-        learnable_blocks: int | None = None,
-        features: Tensor | None = None,
-        labels: Tensor | None = None,
-        parameter_groups: Sequence[Mapping[str, Any]] | None = None,
-        label: str | None = None,
-    ) -> TrainingResult:
+    @property
+    def device(self) -> torch.device:
+        return self._workbench.compute.device
+
+    @property
+    def augment(self) -> Augment:
+        return self._workbench.augment
+
+    def train(self, members: Member | Sequence[Member], **asked: Unpack[Training]) -> TrainingResult:
         assert self._folder is not None, "a stage that is only rebuilt is not trained"
-        fitting = Fitting(
-            workbench=self._workbench,
-            stage=self.name,
-            folder=self._folder,
-            member=member,
-            label=label or member.name,
-            optim=optim,
-            sampler=sampler,
-            loss=loss or F.cross_entropy,
-            target_of=target_of,
-            validation=validation,
-            learnable_blocks=learnable_blocks,
-            features=features,
-            labels=labels,
-            parameter_groups=parameter_groups,
-        )
+        together = [members] if isinstance(members, Member) else list(members)
+        fitting = Fitting(self._workbench, self.name, self._folder, together, asked)
         result = fitting.run()
         for epoch, metrics in enumerate(result.history, 1):
             self.log(member=fitting.label, epoch=epoch, **metrics)
         return result
 
+    def batches(
+        self,
+        epoch: int,
+        *,
+        batch_size: int,
+        label: str = "batches",
+        sampler: EpochSampler | None = None,
+        views: int | Sequence[AugmentConfig] = 1,
+        features: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> Iterator[Minibatch]:
+        bench, names = self._workbench, (self.name, label)
+        labels = self.train_split.labels if labels is None else labels
+        chosen = EpochBatches(sampler or InstanceSampler(len(labels)), batch_size, bench.compute, bench.seed, *names)
+        feed = Feed(bench, names, chosen, MixConfig(), torch.arange(len(self.classes), device=self.device))
+        if features is None:
+            return feed.of_images(views)(epoch)
+        return feed.of_features(features, labels, views if isinstance(views, int) else len(views))(epoch)
+
 
 def rebuild(method: Method, context: StageContext, weights: Path) -> list[Member]:
-    """Members with the weights of a trained stage, in eval mode."""
+    """Members with the weights of a trained stage, in eval mode.
+
+    Raises:
+        LtbenchError: ``build`` makes members that share other modules, or have other weights, than the stored ones.
+    """
     members = build(method, context)
-    stored = load_file(weights)
-    for member in members:
-        prefix = f"{member.name}."
-        member.module.load_state_dict(
-            {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    stored, expected = load_file(weights), weights_of(members)
+    if unlike := stored.keys() ^ expected.keys():
+        raise LtbenchError(
+            f"method '{context.name}': built again, its members have other weights than were stored ('{min(unlike)}')."
         )
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(stored[name])
+    for member in members:
         member.module.eval()
     return members
 
@@ -213,5 +223,8 @@ def build(method: Method, context: StageContext) -> list[Member]:
 
 
 def weights_of(members: Sequence[Member]) -> dict[str, Tensor]:
-    """Weights of all members as they are stored: ``<member>.backbone...`` and ``<member>.head...``."""
-    return {f"{member.name}.{key}": value for member in members for key, value in member.module.state_dict().items()}
+    """Weights of all members as they are stored: ``<member>.backbone...`` and ``<member>.head...``. What several members share
+    stands under the first one's name."""
+    named = {f"{member.name}.{key}": value for member in members for key, value in member.module.state_dict().items()}
+    again = set(repeated(named))
+    return {name: value for name, value in named.items() if name not in again}

@@ -1,7 +1,7 @@
 """From a split and an order of indices to batches on this process."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,22 +53,30 @@ class Share:
         samples: int64[B], positions in the split.
         places: int64[B], their places in the whole batch.
         total: samples of the whole batch.
+        in_order: it is the whole batch, in its order.
     """
 
     samples: Tensor
     places: Tensor
     total: int
+    in_order: bool
 
     def draws(self, generator: Generator) -> Draws:
-        return Draws(generator, self.total, self.places if len(self.places) < self.total else None)
+        return Draws(generator, self.total, None if self.in_order else self.places)
 
 
 class EpochBatches:
-    """The batches of one process: the global order of an epoch, cut, each batch dealt out to the processes without repeats."""
+    """The batches of one process: the global order of an epoch, cut, each batch dealt out to the processes without repeats.
 
-    def __init__(self, sampler: EpochSampler, batch_size: int, compute: Compute, seed: int, *names: object) -> None:
+    Args:
+        pairs: deal pairs of samples, drawn from the whole batch; each pair stands together, and a last single one at the end.
+    """
+
+    def __init__(
+        self, sampler: EpochSampler, batch_size: int, compute: Compute, seed: int, *names: object, pairs: bool = False
+    ) -> None:
         self.sampler, self.batch_size, self.compute = sampler, batch_size, compute
-        self.seed, self.names = seed, names
+        self.seed, self.names, self.pairs = seed, names, pairs
         self.epoch = 0
         self._made: tuple[int, list[Share]] | None = None
 
@@ -82,14 +90,20 @@ class EpochBatches:
     def shares(self) -> list[Share]:
         """Those of the epoch, in order."""
         if self._made is None or self._made[0] != self.epoch:
-            rank, world = self.compute.rank, self.compute.world
             order = self.sampler.indices(self.epoch, stream(self.seed, *self.names, "order", self.epoch))
-            shares = [
-                Share(batch[rank::world], torch.arange(len(batch))[rank::world], len(batch))
-                for batch in cut(order, self.batch_size, world)
-            ]
-            self._made = self.epoch, shares
+            pairing = stream(self.seed, *self.names, "pairs", self.epoch)
+            batches = cut(order, self.batch_size, self.compute.world)
+            self._made = self.epoch, [self._dealt(batch, pairing) for batch in batches]
         return self._made[1]
+
+    def _dealt(self, batch: Tensor, pairing: Generator) -> Share:
+        rank, world = self.compute.rank, self.compute.world
+        if self.pairs:
+            pairs = torch.randperm(len(batch), generator=pairing).split(2)
+            places = torch.cat(pairs[rank::world])
+        else:
+            places = torch.arange(len(batch))[rank::world]
+        return Share(batch[places], places, len(batch), in_order=world == 1 and not self.pairs)
 
 
 CutOf = Callable[[Any], Cut]
@@ -97,19 +111,23 @@ CutOf = Callable[[Any], Cut]
 
 
 class CutBatches:
-    """As :class:`EpochBatches`, each batch with what is to be read of its images: drawn here, whoever reads them."""
+    """As :class:`EpochBatches`, each batch with what is to be read of its images, once for each view: drawn here, whoever
+    reads them."""
 
-    def __init__(self, batches: EpochBatches, augment: Augment, size: int) -> None:
-        self.batches, self.augment, self.size = batches, augment, size
+    def __init__(self, batches: EpochBatches, views: Sequence[Augment], size: int) -> None:
+        self.batches, self.views, self.size = batches, views, size
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[tuple[list[int], Cut]]:
+    def __iter__(self) -> Iterator[tuple[list[int], list[Cut]]]:
         batches = self.batches
-        generator = stream(batches.seed, *batches.names, "cut", batches.epoch)
+        names = [("cut", batches.epoch), *(("cut", batches.epoch, view) for view in range(1, len(self.views)))]
+        streams = [stream(batches.seed, *batches.names, *name) for name in names]
         for share in batches.shares():
-            yield share.samples.tolist(), self.augment.training_cut([share.draws(generator)], self.size)
+            drawn = zip(self.views, streams, strict=True)
+            cuts = [augment.training_cut([share.draws(generator)], self.size) for augment, generator in drawn]
+            yield share.samples.tolist(), cuts
 
 
 class _CutOnDemand:
@@ -118,8 +136,19 @@ class _CutOnDemand:
     def __init__(self, split: CutSplit) -> None:
         self.split = split
 
-    def __getitems__(self, asked: tuple[list[int], Cut]) -> Batch:
-        return self.split.cut(*asked)
+    def __getitems__(self, asked: tuple[list[int], list[Cut]]) -> list[Batch]:
+        samples, cuts = asked
+        return [self.split.cut(samples, cut) for cut in cuts]
+
+
+class _Once:
+    """A dataset whose images all views start from."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __getitems__(self, samples: list[int]) -> list[Batch]:
+        return [self.split.__getitems__(samples)]
 
 
 def _whole(batch: Any) -> Any:
@@ -141,19 +170,22 @@ def workers_of(split: Split, compute: Compute) -> int:
 
 
 def training_loader(
-    split: Split, batches: EpochBatches, augment: Augment, size: int, compute: Compute
-) -> Iterable[Batch]:
+    split: Split, batches: EpochBatches, views: Sequence[Augment], size: int, compute: Compute
+) -> Iterable[list[Batch]]:
     """Whole uint8 batches in the order of ``batches``; set ``batches.epoch`` before each pass.
 
-    ``size``: side of the images that are read from a :class:`ltbench.data.base.CutSplit`, where ``augment`` sets none.
+    Of a :class:`ltbench.data.base.CutSplit` each comes once for each of ``views``, cut as that says; of another split once.
+
+    ``size``: side of the images that are read from a :class:`ltbench.data.base.CutSplit`, where a view sets none.
     """
     workers = workers_of(split, compute)
-    source, order = (split, batches)
+    source: Any = _Once(split)
+    order: EpochBatches | CutBatches = batches
     if isinstance(split, CutSplit):
-        source, order = _CutOnDemand(split), CutBatches(batches, augment, size)  # type: ignore[assignment]
+        source, order = _CutOnDemand(split), CutBatches(batches, views, size)
     loader: DataLoader[Any] = DataLoader(
-        source,  # type: ignore[arg-type]
-        batch_sampler=order,
+        source,
+        batch_sampler=order,  # type: ignore[arg-type]
         collate_fn=_whole,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -165,10 +197,10 @@ def training_loader(
 class Batches:
     """A loader whose errors read as if there were no worker processes."""
 
-    def __init__(self, loader: Iterable[Batch]) -> None:
+    def __init__(self, loader: Iterable[Any]) -> None:
         self.loader = loader
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         try:
             yield from self.loader
         except DataError as error:

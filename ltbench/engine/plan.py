@@ -112,6 +112,7 @@ def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[
         "backbone": _with_contents(config.backbone),
         "pretrained": pretrained_weights(config.backbone.name) if config.backbone.pretrained else None,
         "augment": config.augment.model_dump(mode="json"),
+        "mixing": config.mixing.model_dump(mode="json"),
         "precision": precision,
         "gradient_accumulation": config.compute.gradient_accumulation,
         "gradient_checkpointing": config.compute.gradient_checkpointing,

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Unpack
 
 import torch
 
-from ltbench.engine.checkpoint import Kept
 from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, build
 from ltbench.engine.evaluate import make_fuser
@@ -14,8 +13,10 @@ from ltbench.engine.plan import NO_FUSER, Evaluation, Run
 from ltbench.errors import UsageError
 from ltbench.fuser import MemberLogits
 from ltbench.manager import plugins
-from ltbench.method import Member, Method, MethodConfig, Round, TrainingResult
+from ltbench.method import Member, Method, MethodConfig
 from ltbench.recipe_files import requirements
+from ltbench.step import Minibatch
+from ltbench.training import Kept, Round, Training, TrainingResult
 
 
 def check_before_training(
@@ -110,7 +111,10 @@ class _EarlyContext(StageContext):
     def artifact(self, name: str) -> Path | None:
         _not_yet()
 
-    def train_classifier(self, member: Member, **settings: Any) -> TrainingResult:
+    def train(self, members: Member | Sequence[Member], **asked: Unpack[Training]) -> TrainingResult:
+        _not_yet()
+
+    def batches(self, epoch: int, **asked: Any) -> Iterator[Minibatch]:
         _not_yet()
 
     def rounds(self, label: str, total: int, keep: Kept) -> Iterator[Round]:

@@ -114,7 +114,8 @@ class RecordMaker:
         pretraining = f"file {checkpoint.name}" if checkpoint else "none"
         if config.backbone.pretrained:
             pretraining = f"timm {pretrained_weights(config.backbone.name)}"
-        augmentation = _listed(config.augment.model_dump(mode="json", exclude_defaults=True)) or "none"
+        changed = [part.model_dump(mode="json", exclude_defaults=True) for part in (config.augment, config.mixing)]
+        augmentation = _listed(changed[0] | changed[1]) or "none"
         return Track(
             backbone=backbone,
             pretraining=pretraining,

@@ -5,10 +5,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltbench.engine.checkpoint import Checkpoint, Kept
+from ltbench.engine.checkpoint import Checkpoint
 from ltbench.engine.compute import Compute
 from ltbench.errors import DataError
-from ltbench.method import Round
+from ltbench.training import Kept, Round
 
 if TYPE_CHECKING:
     from ltbench.engine.context import StageContext

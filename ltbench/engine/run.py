@@ -243,6 +243,7 @@ class Engine:
             image_shape=self._image_shape,
             backbone=config.backbone,
             augment=self._augment,
+            mixing=config.mixing,
             compute=self.compute,
             features=self._feature_store(),
             seed=config.seed,

@@ -2,9 +2,11 @@
 
 Experts start from the baseline, and those that train their upper blocks alone still have its lower ones (Sec. 3.1). Each
 backbone is traced by torch.fx into its operations. Operations of two backbones are the same one where they apply the same
-function, or modules with equal settings and weights, to the same values.
+function, or modules with equal settings and weights, to the same values. In a training only the very same modules count
+(:class:`SharedTrunk`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -16,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from ltbench.backbones import Backbone, tensors_digest, weights_digest
+from ltbench.errors import LtbenchError
 
 TRIED = 2
 """Images on which a shared pass must answer as the backbones themselves do, to the last bit."""
@@ -44,11 +47,68 @@ class SharedPass(nn.Module):
         return len(self._program.steps) if self._program is not None else 0
 
     def _tried(self, images: Tensor) -> "_Program":
-        shared = _Program(self.backbones, trace=True)
+        shared = _Program(self.backbones, _Tracer())
         pairs = zip(shared(images), self.backbones, strict=True)
         if all(torch.equal(answer, backbone(images)) for answer, backbone in pairs):
             return shared
-        return _Program(self.backbones, trace=False)
+        return _Program(self.backbones, None)
+
+
+class SharedTrunk:
+    """Backbones with modules in common (:func:`ltbench.forks.fork`), in training: each of those is run once a pass.
+
+    Modules that have all or none of their parameters in common are run as they are; what lies around them is traced, once for
+    training and once for evaluation.
+
+    Raises:
+        LtbenchError: a backbone cannot be traced, or the traced operations answer otherwise than it does.
+    """
+
+    def __init__(self, backbones: Sequence[Backbone]) -> None:
+        self.backbones = list(backbones)
+        self._programs: dict[bool, _Program] = {}
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        training = any(backbone.training for backbone in self.backbones)
+        if not self._programs:
+            self._try(images[:TRIED])
+        if training not in self._programs:
+            self._programs[training] = self._traced()
+        return self._programs[training](images)
+
+    def _traced(self) -> "_Program":
+        uses = Counter(id(module) for backbone in self.backbones for module in set(backbone.modules()))
+        owned = Counter(id(tensor) for backbone in self.backbones for tensor in set(backbone.parameters()))
+        mixed = {
+            id(module)
+            for backbone in self.backbones
+            for module in backbone.modules()
+            if uses[id(module)] == 1 and len({owned[id(tensor)] > 1 for tensor in module.parameters()}) > 1
+        }
+        program = _Program(self.backbones, _IdentityTracer(mixed))
+        if program.untraced:
+            raise LtbenchError(
+                f"members cannot share blocks of this {type(self.backbones[0].trunk).__name__}: torch.fx cannot trace it. "
+                "Share the whole backbone, or nothing."
+            )
+        return program
+
+    @torch.no_grad()
+    def _try(self, images: Tensor) -> None:
+        """In eval mode, on the first images, in full precision: autocast would keep weights without gradient."""
+        modes = [(module, module.training) for backbone in self.backbones for module in backbone.modules()]
+        for backbone in self.backbones:
+            backbone.eval()
+        with torch.autocast(images.device.type, enabled=False):
+            self._programs[False] = self._traced()
+            pairs = zip(self._programs[False](images.float()), self.backbones, strict=True)
+            same = all(torch.equal(answer, backbone(images.float())) for answer, backbone in pairs)
+        for module, mode in modes:
+            module.training = mode
+        if not same:
+            raise LtbenchError(
+                "members cannot share blocks of this backbone: traced by torch.fx, it answers otherwise."
+            )
 
 
 @dataclass(frozen=True)
@@ -80,14 +140,12 @@ class _Step:
 class _Program:
     """The steps of all backbones, one after the other. What an earlier backbone has computed is not computed again."""
 
-    def __init__(self, backbones: Iterable[nn.Module], trace: bool) -> None:
+    def __init__(self, backbones: Iterable[nn.Module], tracer: "_Tracer | None") -> None:
         self.steps: list[_Step] = []
+        self.untraced = 0
+        self._tracer = tracer
         self._known: dict[Hashable, _Value] = {}
-        self._answers = [
-            (self._traced(backbone) if trace else None)
-            or self._add(backbone, _Step(backbone, (_IMAGES,), {}, in_place=False))
-            for backbone in backbones
-        ]
+        self._answers = [self._traced(backbone) or self._whole(backbone) for backbone in backbones]
         self._release()
 
     def __call__(self, images: Tensor) -> list[Tensor]:
@@ -105,10 +163,16 @@ class _Program:
                 del values[unneeded]
         return [values[answer.number] for answer in self._answers]
 
+    def _whole(self, backbone: nn.Module) -> _Value:
+        self.untraced += 1
+        return self._add(backbone, _Step(backbone, (_IMAGES,), {}, in_place=False))
+
     def _traced(self, backbone: nn.Module) -> _Value | None:
         """The value of the backbone's features; None where fx cannot follow it."""
+        if self._tracer is None:
+            return None
         try:
-            graph = _Tracer().trace(backbone)
+            graph = self._tracer.trace(backbone)
         except Exception:  # a model may do anything with what it is given in place of a tensor
             return None
         values: dict[Any, Any] = {}
@@ -119,7 +183,7 @@ class _Program:
                 return values.get(node.args[0])
             else:
                 args, kwargs = map_aggregate((node.args, node.kwargs), lambda entry: values.get(entry, entry))
-                what, run, in_place = _operation(node, backbone)
+                what, run, in_place = _operation(node, backbone, self._tracer)
                 key = node.op, what, _hashable(args), _hashable(kwargs)
                 values[node] = self._add(key, _Step(run, args, kwargs, in_place))
         return None
@@ -154,17 +218,36 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         return type(module) in get_notrace_modules() or super().is_leaf_module(module, qualified_name)
 
+    def identity(self, target: str, part: nn.Module | Tensor) -> Hashable:
+        """What two backbones must agree in to have this module or tensor in common: place, settings and values."""
+        if isinstance(part, nn.Module):
+            return target, type(part), repr(part), weights_digest(part)
+        return tensors_digest({"": part})
 
-def _operation(node: fx.Node, root: nn.Module) -> tuple[Hashable, Callable[..., Any], bool]:
+
+class _IdentityTracer(_Tracer):
+    """All modules are single operations but those with a number in ``mixed``; the very same ones are in common."""
+
+    def __init__(self, mixed: set[int]) -> None:
+        super().__init__()
+        self.mixed = mixed
+
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        return id(module) not in self.mixed
+
+    def identity(self, target: str, part: nn.Module | Tensor) -> Hashable:
+        return id(part)
+
+
+def _operation(node: fx.Node, root: nn.Module, tracer: _Tracer) -> tuple[Hashable, Callable[..., Any], bool]:
     """(what tells it from others, how to run it, whether it overwrites its first argument)."""
     target: Any = node.target
     if node.op == "call_module":
         module = root.get_submodule(target)
-        what = target, type(module), repr(module), weights_digest(module)
-        return what, module, getattr(module, "inplace", False)
+        return tracer.identity(target, module), module, getattr(module, "inplace", False)
     if node.op == "get_attr":
         tensor: Any = reduce(getattr, target.split("."), root)
-        return tensors_digest({"": tensor}), lambda: tensor, False
+        return tracer.identity(target, tensor), lambda: tensor, False
     name = target if node.op == "call_method" else getattr(target, "__name__", "")
     in_place = node.kwargs.get("inplace") is True or (name.endswith("_") and not name.endswith("__"))
     if node.op == "call_method":

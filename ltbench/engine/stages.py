@@ -29,14 +29,23 @@ _TRAINING_CODE = (
     "ltbench.data.samplers",
     "ltbench.engine.checkpoint",
     "ltbench.engine.context",
+    "ltbench.engine.feeding",
     "ltbench.engine.fitting",
     "ltbench.engine.inference",
     "ltbench.engine.loading",
+    "ltbench.engine.optimizers",
     "ltbench.engine.rounds",
     "ltbench.engine.seeding",
     "ltbench.engine.shared_pass",
+    "ltbench.engine.stepping",
+    "ltbench.engine.trainee",
     "ltbench.engine.training",
+    "ltbench.forks",
+    "ltbench.method",
+    "ltbench.mixing",
     "ltbench.optim",
+    "ltbench.step",
+    "ltbench.training",
 )
 """Modules of the harness whose change may change what comes out of a training."""
 

@@ -1,50 +1,26 @@
-"""The one training loop: SGD by epochs, selected on validation accuracy, resumable after every epoch."""
+"""The one training loop: epochs of steps, selected on validation accuracy, resumable after every epoch."""
 
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from timm.utils import ModelEmaV3
+from torch import Generator, Tensor, nn
 
 from ltbench.engine.checkpoint import Checkpoint, Progress
 from ltbench.engine.compute import Compute
-from ltbench.engine.loading import SMALLEST
+from ltbench.engine.optimizers import make_optimizer
 from ltbench.engine.progress import Bar
+from ltbench.engine.stepping import Level, Stepper
+from ltbench.engine.trainee import Trainee
 from ltbench.errors import DataError, LtbenchError
-from ltbench.method import Loss, TrainingResult
 from ltbench.optim import OptimConfig
-
-
-class Trainee(nn.Module):
-    """What the optimiser sees: backbone and head, or the head alone on cached features. Answers (logits, features)."""
-
-    def __init__(self, backbone: nn.Module | None, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        features = inputs if self.backbone is None else self.backbone(inputs)
-        return self.head(features), features
-
-
-class Part(NamedTuple):
-    """What one process has of a batch, on the device.
-
-    Attributes:
-        inputs: images float[B, C, H, W] or features float[B, D].
-        targets: int64[B].
-        total: samples of the whole batch.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    total: int
+from ltbench.step import Clock, Minibatch
+from ltbench.training import Kept, TrainingResult
 
 
 @dataclass(frozen=True)
@@ -56,22 +32,47 @@ class Task:
         optim: settings; ``epochs`` already holds the planned number.
         batches: epoch (from 0) -> this process's part of each batch.
         steps_per_epoch: number of those.
-        loss: see :data:`ltbench.method.Loss`.
-        validate: validation accuracy in percent of the trainee as it is; the main process's counts.
+        level: what is minimised.
+        validate: validation accuracy in percent of a trainee as it is; the main process's counts.
         before_epoch: called with the epoch, to seed what draws from global generators.
         after_epoch: called with the epoch (from 1) and its metrics.
-        parameter_groups: optimiser groups; None: all learnable parameters in one.
+        stream: (epoch, step) -> the generator of a step.
+        parameter_groups: optimiser groups; None: all learnable parameters, as the settings group them.
+        keep: see :class:`ltbench.training.Training`.
     """
 
     trainee: Trainee
     optim: OptimConfig
-    batches: Callable[[int], Iterable[Part]]
+    batches: Callable[[int], Iterable[Minibatch]]
     steps_per_epoch: int
-    loss: Loss
-    validate: Callable[[], float]
+    level: Level
+    validate: Callable[[Trainee], float]
     before_epoch: Callable[[int], None]
     after_epoch: Callable[[int, dict[str, float]], None]
+    stream: Callable[[int, int], Generator]
     parameter_groups: Sequence[Mapping[str, Any]] | None = None
+    keep: Kept = field(default_factory=dict)
+
+    @cached_property
+    def kept_modules(self) -> list[nn.Module]:
+        return [part for part in self.keep.values() if isinstance(part, nn.Module)]
+
+    @cached_property
+    def others(self) -> list[nn.Parameter]:
+        """Parameters of kept modules that learn, and that neither the members nor an optimiser of the method's own have."""
+        optimizers = [part for part in self.keep.values() if isinstance(part, torch.optim.Optimizer)]
+        groups = [*(self.parameter_groups or ()), *(group for own in optimizers for group in own.param_groups)]
+        taken = {id(each) for group in groups for each in group["params"]}
+        taken |= {id(each) for each in self.trainee.parameters()}
+        distinct = {id(each): each for module in self.kept_modules for each in module.parameters()}
+        return [each for number, each in distinct.items() if each.requires_grad and number not in taken]
+
+    @property
+    def learning(self) -> list[nn.Parameter]:
+        """All that learns."""
+        modules = [self.trainee, *self.kept_modules]
+        distinct = {id(each): each for module in modules for each in module.parameters()}
+        return [each for each in distinct.values() if each.requires_grad]
 
 
 def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> TrainingResult:
@@ -80,96 +81,108 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
     Raises:
         LtbenchError: the loss is no longer finite.
     """
-    accelerator, optim = compute.accelerator, task.optim
-    groups = task.parameter_groups or [{"params": [p for p in task.trainee.parameters() if p.requires_grad]}]
-    optimizer = torch.optim.SGD(
-        [dict(group) for group in groups],
-        lr=optim.lr,
-        momentum=optim.momentum,
-        nesterov=optim.nesterov,
-        weight_decay=optim.weight_decay,
-    )
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    progress = checkpoint.load(task.trainee, optimizer) or Progress()
+    for module in task.kept_modules:
+        compute.place(module)
+    optim, trainee = task.optim, task.trainee
+    optimizer = make_optimizer(optim, trainee, task.others, task.parameter_groups)
+    peaks = [float(group["lr"]) for group in optimizer.param_groups]
+    average = ModelEmaV3(trainee, optim.ema, use_warmup=optim.ema_warmup) if optim.ema else None
+    result: Trainee = average.module if average is not None else trainee
+    kept = {"model": trainee, "optimizer": optimizer, **{f"keep {name}": part for name, part in task.keep.items()}}
+    if average is not None:
+        kept["average"] = result
+    compute.set_scale()
+    progress, more = checkpoint.load(kept) or (Progress(), {})
+    compute.set_scale(more.get("scale"))
     if progress.epochs_done != compute.agree(progress.epochs_done):
         raise DataError(f"{checkpoint.path}: this process does not see the checkpoint that the main one goes on from.")
-    if progress.finished(optim):
-        progress.restore_best(task.trainee)
-        return progress.result()
-    model, prepared = accelerator.prepare(task.trainee, optimizer)
-    try:
-        for epoch in range(progress.epochs_done, optim.epochs):
-            started = time.perf_counter()
-            task.before_epoch(epoch)
-            model.train()
-            mean_loss = _epoch(task, compute, model, prepared, peaks, epoch, bar)
-            if not math.isfinite(mean_loss):
-                raise LtbenchError(
-                    f"{bar.label}: the loss is {mean_loss} in epoch {epoch + 1}; lower the learning rate (optim.lr = {optim.lr})."
-                )
-            compute.share_buffers(task.trainee)
-            metrics = {
-                "loss": mean_loss,
-                "lr": optim.lr * optim.factor(epoch * task.steps_per_epoch, task.steps_per_epoch, optim.epochs),
-            }
-            if optim.validates(epoch + 1, optim.epochs):
-                metrics["val_accuracy"] = compute.agree(task.validate())
-            metrics["seconds"] = time.perf_counter() - started
-            progress.add(metrics, task.trainee)
-            bar.epoch(epoch + 1, metrics)
-            task.after_epoch(epoch + 1, metrics)
-            stop = progress.finished(optim)
-            if compute.is_main:
-                checkpoint.save(progress, task.trainee, optimizer, force=stop)
-            if stop:
-                break
-    finally:
-        accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        accelerator.free_memory()
-    progress.restore_best(task.trainee)
+    if not progress.finished(optim):
+        loop = _Loop(task, compute, optimizer, peaks, average, bar)
+        try:
+            for epoch in range(progress.epochs_done, optim.epochs):
+                metrics = loop.epoch(epoch, result)
+                progress.add(metrics, result)
+                bar.epoch(epoch + 1, metrics)
+                task.after_epoch(epoch + 1, metrics)
+                stop = progress.finished(optim)
+                if compute.is_main:
+                    checkpoint.save(progress, kept, force=stop, scale=compute.scale())
+                if stop:
+                    break
+        finally:
+            loop.close()
+    progress.restore_best(trainee)
     return progress.result()
 
 
-def _epoch(
-    task: Task, compute: Compute, model: nn.Module, optimizer: Any, peaks: list[float], epoch: int, bar: Bar
-) -> float:
-    """One pass; returns the mean loss over its samples, those of all processes."""
-    total, seen = torch.zeros((), device=compute.device), 0
-    for step, part in enumerate(task.batches(epoch)):
-        factor = task.optim.factor(epoch * task.steps_per_epoch + step, task.steps_per_epoch, task.optim.epochs)
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * factor
-        optimizer.zero_grad()
-        total += _backward(task.loss, compute, model, part) * len(part.targets)
-        optimizer.step()
-        seen += len(part.targets)
-        bar.step(epoch, total, seen)
-    loss, samples = compute.total(torch.stack([total, total.new_tensor(seen)])).tolist()
-    return loss / max(1, samples)
+class _Loop:
+    """The epochs of a training, with all that is prepared for them."""
 
+    def __init__(
+        self,
+        task: Task,
+        compute: Compute,
+        optimizer: torch.optim.Optimizer,
+        peaks: list[float],
+        average: ModelEmaV3 | None,
+        bar: Bar,
+    ) -> None:
+        self.task, self.compute, self.peaks, self.average, self.bar = task, compute, peaks, average, bar
+        accelerator = compute.accelerator
+        # Of an open level outputs may be unused and forward passes several: no wrapper that counts gradients can hold that.
+        by_hand = task.level.open or bool(task.keep)
+        self.model = accelerator.prepare_model(task.trainee, evaluation_mode=by_hand)
+        self.optimizer = accelerator.prepare_optimizer(optimizer)
+        if by_hand:
+            for module in (task.trainee, *task.kept_modules):
+                compute.share_state(module)
+        self.stepper = Stepper(task.level, compute, self.model, self.optimizer, task.learning, by_hand, task.stream)
 
-def _backward(loss: Loss, compute: Compute, model: nn.Module, part: Part) -> Tensor:
-    """Gradients of the batch's mean loss, in ``gradient_accumulation`` pieces; returns the mean over this part, detached.
+    def epoch(self, epoch: int, result: Trainee) -> dict[str, float]:
+        """One pass and, where it is due, a validation of ``result``; the metrics."""
+        task, compute, started = self.task, self.compute, time.perf_counter()
+        task.before_epoch(epoch)
+        self.model.train()
+        metrics = self._pass(epoch)
+        if not math.isfinite(metrics["loss"]):
+            raise LtbenchError(
+                f"{self.bar.label}: the loss is {metrics['loss']} in epoch {epoch + 1}; lower the learning rate "
+                f"(optim.lr = {task.optim.lr})."
+            )
+        for module in dict.fromkeys((task.trainee, result, *task.kept_modules)):
+            compute.share_buffers(module)
+        metrics["lr"] = task.optim.lr * self._factor(epoch * task.steps_per_epoch)
+        if task.optim.validates(epoch + 1, task.optim.epochs):
+            metrics["val_accuracy"] = compute.agree(task.validate(result))
+        metrics["seconds"] = time.perf_counter() - started
+        return metrics
 
-    Gradients are averaged over the processes, whose parts may differ by a sample: ``balance`` makes up for that.
-    """
-    inputs, targets, balance = part.inputs, part.targets, len(part.targets) * compute.world / part.total
-    pieces = max(1, min(compute.config.gradient_accumulation, len(targets) // SMALLEST))
-    total = torch.zeros((), device=compute.device)
-    for position, (piece, wanted) in enumerate(
-        zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), strict=True)
-    ):
-        last = position == pieces - 1
-        with nullcontext() if last else compute.accelerator.no_sync(model):
-            logits, features = model(piece)
-            value = call_loss(loss, logits, wanted, features) * (len(wanted) / len(targets))
-            compute.accelerator.backward(value * balance if balance != 1 else value)
-        total += value.detach()
-    return total
+    def _pass(self, epoch: int) -> dict[str, float]:
+        """Means over the samples of all processes."""
+        task, sums, seen = self.task, dict[str, Tensor](), 0
+        steps = task.steps_per_epoch
+        for position, batch in enumerate(task.batches(epoch)):
+            number = epoch * steps + position
+            clock = Clock(epoch, task.optim.epochs, number, task.optim.epochs * steps, self._factor(number))
+            for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+                group["lr"] = peak * clock.factor
+            for name, value in self.stepper.take(batch, clock).items():
+                sums[name] = sums.get(name, 0) + value * len(batch)
+            if self.average is not None:
+                self.average.update(task.trainee, number + 1)
+            seen += len(batch)
+            self.bar.step(epoch, sums["loss"], seen)
+        names = sorted(sums)
+        *totals, samples = self.compute.total(
+            torch.stack(
+                [*(sums[name].float() for name in names), torch.tensor(float(seen), device=self.compute.device)]
+            )
+        ).tolist()
+        return {name: total / max(1, samples) for name, total in zip(names, totals, strict=True)}
 
+    def _factor(self, step: int) -> float:
+        return self.task.optim.factor(step, self.task.steps_per_epoch, self.task.optim.epochs)
 
-def call_loss(loss: Loss, logits: Tensor, targets: Tensor, features: Tensor) -> Tensor:
-    """``loss(logits, targets)``, with ``features`` too where the loss names that parameter."""
-    if "features" in inspect.signature(loss).parameters:
-        return loss(logits, targets, features=features)
-    return loss(logits, targets)
+    def close(self) -> None:
+        self.compute.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        self.compute.accelerator.free_memory()

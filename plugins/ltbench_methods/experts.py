@@ -135,7 +135,7 @@ class Experts(Method):
 
     def _train(self, context: MethodContext, member: Member, blocks: Blocks, label: str) -> TrainingResult:
         optim = self.config.optim_of(member.name)
-        own = torch.isin(context.train.labels, member.classes)
+        own = torch.isin(context.train_split.labels, member.classes)
         inside, outside = own.nonzero().flatten(), (~own).nonzero().flatten()
         if self.config.ood == "outlier_exposure":
             sampler: EpochSampler = MixedBatchSampler(inside, outside, optim.batch_size)
@@ -148,7 +148,7 @@ class Experts(Method):
             loss = F.cross_entropy
             shift = self.correction(len(member.classes), len(context.classes), len(inside), len(outside), used, ratio)
             member.head.correction.fill_(shift)  # type: ignore[operator]
-        return context.train_classifier(
+        return context.train(
             member,
             optim=optim,
             sampler=sampler,
@@ -187,7 +187,7 @@ class Experts(Method):
 
     def _validation(self, context: MethodContext, member: Member) -> Validation:
         """In-subset samples and, for the reject class, as many others (PROTOCOL 2)."""
-        labels = context.val.labels
+        labels = context.val_split.labels
         own = torch.isin(labels, member.classes)
         inside, outside = own.nonzero().flatten(), (~own).nonzero().flatten()
         targets = torch.searchsorted(member.classes, labels[inside])

@@ -86,7 +86,7 @@ class GAN(SyntheticFeatures):
             model.to(weights.device),
             config,
             features=(features - low) / extent,
-            labels=context.train.labels,
+            labels=context.train_split.labels,
             embeddings=embeddings,
             # A unit may fire here that is silent on every training image: its extent is next to nothing.
             unlabelled=((unlabelled - low) / extent).clamp(0, 1),

@@ -11,7 +11,7 @@ class Gaussian(SyntheticFeatures):
     """x = mean of the class + e, e ~ N(0, S) with the within-class covariance S pooled over all classes."""
 
     def synthesise(self, context: MethodContext, baseline: Member, features: Tensor, labels: Tensor) -> Tensor:
-        means, covariance = pooled_gaussian(features, context.train.labels, len(context.classes))
+        means, covariance = pooled_gaussian(features, context.train_split.labels, len(context.classes))
         # Not Cholesky: units that never fire make the covariance singular.
         variances, axes = torch.linalg.eigh(covariance)
         noise = torch.randn(len(features), len(labels), features.shape[2], generator=context.generator("noise"))

@@ -59,7 +59,7 @@ class Prototype(Method):
 
     def fit(self, context: MethodContext, members: list[Member]) -> None:
         (baseline,), (member,), config = context.stage("baseline"), members, self.config
-        head, labels, frozen = member.head, context.train.labels, config.learnable_blocks == 1
+        head, labels, frozen = member.head, context.train_split.labels, config.learnable_blocks == 1
         assert isinstance(head, MemoryClassifier)
         # The baseline has no attention; that keeps its own weights.
         member.backbone.load_state_dict({**member.backbone.state_dict(), **baseline.backbone.state_dict()})
@@ -70,7 +70,7 @@ class Prototype(Method):
         def loss(logits: Tensor, targets: Tensor, features: Tensor) -> Tensor:
             return F.cross_entropy(logits, targets) + config.centroid_weight * head.centroid_loss(features, targets)
 
-        result = context.train_classifier(
+        result = context.train(
             member,
             optim=config.optim,
             sampler=ClassAwareSampler(labels, config.optim.batch_size, config.samples_per_class),

@@ -11,7 +11,7 @@ class Resampled(SyntheticFeatures):
     """Random oversampling of Medium- and Few-shot classes, with replacement."""
 
     def synthesise(self, context: MethodContext, baseline: Member, features: Tensor, labels: Tensor) -> Tensor:
-        real, generator = context.train.labels, context.generator("draws")
+        real, generator = context.train_split.labels, context.generator("draws")
         counts = torch.bincount(real, minlength=len(context.classes))
         by_class, first = torch.argsort(real, stable=True), counts.cumsum(0) - counts
         # Far more values than any class has samples: the remainder is uniform.

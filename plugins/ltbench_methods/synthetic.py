@@ -32,8 +32,8 @@ class SyntheticFeatures(Uniform):
         context.log(real=features.shape[1], synthetic=len(labels))
         path = context.artifact("features.png")
         if path is not None:
-            draw_features(path, features[0], context.train.labels, synthetic[0], labels, context.classes.names)
-        return torch.cat([features, synthetic], dim=1), torch.cat([context.train.labels, labels])
+            draw_features(path, features[0], context.train_split.labels, synthetic[0], labels, context.classes.names)
+        return torch.cat([features, synthetic], dim=1), torch.cat([context.train_split.labels, labels])
 
     @abstractmethod
     def synthesise(self, context: MethodContext, baseline: Member, features: Tensor, labels: Tensor) -> Tensor:

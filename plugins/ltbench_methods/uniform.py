@@ -40,7 +40,7 @@ class Uniform(Method):
             member.head.load_state_dict(baseline.head.state_dict())
         features = context.features(member.backbone, "train", self.config.views)
         features, labels = self.training_set(context, baseline, features)
-        result = context.train_classifier(
+        result = context.train(
             member, optim=self.config.optim, sampler=self.sampler(labels), features=features, labels=labels
         )
         context.log(member=member.name, best_epoch=result.best_epoch, best_accuracy=result.best_accuracy)
@@ -51,7 +51,7 @@ class Uniform(Method):
         Returns:
             Features float[V, M, D] and their labels int64[M], dataset class ids.
         """
-        return features, context.train.labels
+        return features, context.train_split.labels
 
     def sampler(self, labels: Tensor) -> EpochSampler:
         """The order of training positions in each epoch: every class is as likely as any other."""

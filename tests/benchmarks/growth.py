@@ -79,7 +79,7 @@ def measure(classes: int, images: int) -> None:
         compute.place(member.module)
         started = time.perf_counter()
         optim = OptimConfig(epochs=1, batch_size=128, lr=0.05)
-        StageContext("benchmark", bench, folder, {}).train_classifier(member, optim=optim)
+        StageContext("benchmark", bench, folder, {}).train(member, optim=optim)
         seconds = time.perf_counter() - started
     print(classes, len(train), seconds, peak() / 1e9)
 

@@ -4,7 +4,7 @@
 
 Drawn 500 x 375 JPEGs of 100 classes; ImageNet-LT's recipe (512-d layer, RandomResizedCrop, flip, ColorJitter).
 
-- harness: ``train_classifier`` through the engine, an epoch at a time: reading, augmentation, training, without validation.
+- harness: ``train`` through the engine, an epoch at a time: reading, augmentation, training, without validation.
 - bare: forward, backward and step on one preloaded batch, same precision and memory layout. Goal: the harness has 0.95 of
   its speed where the input keeps up.
 - usual: what the published repositories do: PIL decodes, torchvision's transforms, float32, NCHW, one process, which runs
@@ -93,7 +93,7 @@ class Harness:
         context = StageContext("benchmark", self.bench, folder, {})
         one = Validation(torch.tensor([0]), torch.tensor([0]))
         optim = OptimConfig(epochs=3, batch_size=self.batch, lr=LR, validate_every=3)
-        result = context.train_classifier(member, optim=optim, validation=one)
+        result = context.train(member, optim=optim, validation=one)
         return result.history[1]["seconds"]
 
 

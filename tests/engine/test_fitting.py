@@ -1,4 +1,4 @@
-"""``train_classifier`` and ``features`` as a method calls them, on the patterns that methods are checked on."""
+"""``train`` and ``features`` as a method calls them, on the patterns that methods are checked on."""
 
 import dataclasses
 from collections.abc import Callable
@@ -56,10 +56,10 @@ def test_a_new_backbone_has_the_same_weights_each_time_and_others_for_another_me
 def test_the_head_alone_on_images_is_the_head_on_cached_features(context: StageContext, tmp_path: Path) -> None:
     on_images, on_features = member(context), member(context)
     before = weights_digest(on_images.backbone)
-    first = context.train_classifier(on_images, optim=OPTIM, learnable_blocks=1, sampler=InstanceSampler(318))
+    first = context.train(on_images, optim=OPTIM, learnable_blocks=1, sampler=InstanceSampler(318))
     (tmp_path / "checkpoint" / "all.safetensors").unlink()
     features = context.features(on_features.backbone, "train")
-    second = context.train_classifier(on_features, optim=OPTIM, features=features, sampler=InstanceSampler(318))
+    second = context.train(on_features, optim=OPTIM, features=features, sampler=InstanceSampler(318))
     assert weights_digest(on_images.backbone) == before, "statistics of BatchNorm included"
     assert second.best_accuracy == pytest.approx(first.best_accuracy)
     torch.testing.assert_close(on_images.head.weight, on_features.head.weight, rtol=1e-3, atol=1e-5)
@@ -67,7 +67,7 @@ def test_the_head_alone_on_images_is_the_head_on_cached_features(context: StageC
 
 def test_by_default_a_member_is_trained_on_its_own_classes(context: StageContext) -> None:
     loss = Seen()
-    result = context.train_classifier(member(context, (1, 4), "zero"), optim=OPTIM, loss=loss)
+    result = context.train(member(context, (1, 4), "zero"), optim=OPTIM, loss=loss)
     assert sorted(loss.targets) == sorted([0] * 100 * 2 + [1] * 12 * 2)
     assert len(result.history) == 2
 
@@ -76,7 +76,7 @@ def test_by_default_a_member_is_trained_on_its_own_classes(context: StageContext
 def test_samples_of_other_classes_are_targets_of_their_own(context: StageContext, outside: str, others: int) -> None:
     loss = Seen()
     optim = OPTIM.model_copy(update={"epochs": 1})
-    context.train_classifier(member(context, (1, 4), outside), optim=optim, loss=loss, sampler=InstanceSampler(318))
+    context.train(member(context, (1, 4), outside), optim=optim, loss=loss, sampler=InstanceSampler(318))
     assert sorted(loss.targets) == sorted([0] * 100 + [1] * 12 + [others] * 206)
 
 
@@ -84,7 +84,7 @@ def test_targets_and_features_can_be_the_method_s_own(context: StageContext) -> 
     """Features of 40 drawn samples, all of dataset class 3, which is target 5."""
     loss = Seen()
     own = member(context)
-    context.train_classifier(
+    context.train(
         own,
         optim=OPTIM,
         loss=loss,
@@ -98,16 +98,16 @@ def test_targets_and_features_can_be_the_method_s_own(context: StageContext) -> 
 
 def test_the_epoch_is_chosen_on_the_validation_samples_that_are_given(context: StageContext) -> None:
     targets = torch.zeros(8, dtype=torch.int64)
-    right = context.train_classifier(
+    right = context.train(
         constant(context, 0), optim=OptimConfig(epochs=0), validation=Validation(torch.arange(8), targets)
     )
-    wrong = context.train_classifier(
+    wrong = context.train(
         constant(context, 1), optim=OptimConfig(epochs=0), validation=Validation(torch.arange(8), targets)
     )
     assert (right.best_epoch, right.best_accuracy, wrong.best_accuracy) == (0, 100.0, 0.0)
     empty = Validation(torch.arange(0), torch.arange(0))
     with pytest.raises(DataError, match="toy all: the validation split holds no sample to select the epoch on"):
-        context.train_classifier(member(context), optim=OPTIM, validation=empty)
+        context.train(member(context), optim=OPTIM, validation=empty)
 
 
 def constant(context: StageContext, answer: int) -> Member:
@@ -124,7 +124,7 @@ def test_of_several_views_the_first_is_the_plain_image(tmp_path: Path) -> None:
     context = StageContext("toy", bench, tmp_path, {})
     backbone = context.new_backbone().eval()
     views = context.features(backbone, "val", views=3)
-    images = bench.augment.plain(context.val.__getitems__(range(48)).images)
+    images = bench.augment.plain(context.val_split.__getitems__(range(48)).images)
     with torch.no_grad():
         torch.testing.assert_close(views[0], backbone(images), rtol=1e-4, atol=1e-5)
     assert not torch.equal(views[1], views[0])
@@ -138,7 +138,7 @@ def test_of_several_views_the_first_is_the_plain_image(tmp_path: Path) -> None:
 
 
 def test_a_stage_s_log_has_a_line_for_each_epoch(context: StageContext, tmp_path: Path) -> None:
-    context.train_classifier(member(context), optim=OPTIM)
+    context.train(member(context), optim=OPTIM)
     context.log(member="all", note="done")
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert len(lines) == 3

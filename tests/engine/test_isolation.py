@@ -80,7 +80,7 @@ def test_nothing_in_a_context_leads_to_the_test_split(ltb, plugin_file, own_cach
     def visit(context: Any, method: Any) -> None:
         everything = list(reachable(context, method))
         visits.append(len(everything))
-        assert any(isinstance(found, Tensor) and torch.equal(found, context.val.labels) for found in everything)
+        assert any(isinstance(found, Tensor) and torch.equal(found, context.val_split.labels) for found in everything)
         for found in everything:
             assert not isinstance(found, Dataset | Engine), f"{type(found)} can be reached"
             if isinstance(found, Tensor) and found.ndim:

@@ -125,5 +125,5 @@ def test_inference_answers_for_every_sample_in_order(samples: int) -> None:
 def test_worker_processes_read_the_same_batches() -> None:
     compute = Compute(ComputeConfig(device="cpu", precision="fp32", workers=1))
     batches = EpochBatches(InstanceSampler(20), 8, compute, 0, "name")
-    loaded = [batch.indices.tolist() for batch in training_loader(numbered(20), batches, AS_IT_IS, 2, compute)]
+    loaded = [batch.indices.tolist() for (batch,) in training_loader(numbered(20), batches, [AS_IT_IS], 2, compute)]
     assert loaded == list(batches)

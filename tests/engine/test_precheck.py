@@ -50,7 +50,7 @@ class Writing(Baseline):
 class Learning(Baseline):
     def build(self, context):
         members = super().build(context)
-        context.train_classifier(*members, optim=self.config.optim)
+        context.train(*members, optim=self.config.optim)
         return members
 
 class Failing(Baseline):

@@ -8,9 +8,9 @@ from torch import nn
 
 from ltbench.engine import checkpoint
 from ltbench.engine.compute import Compute
-from ltbench.engine.training import Trainee
-from ltbench.method import TrainingResult
+from ltbench.engine.trainee import Trainee
 from ltbench.optim import OptimConfig
+from ltbench.training import TrainingResult
 
 from .toy import linear, run_toy
 

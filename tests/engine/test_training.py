@@ -12,11 +12,12 @@ from torch.nn import functional as F
 
 from ltbench.config import ComputeConfig
 from ltbench.engine.compute import Compute
-from ltbench.engine.training import Part
+from ltbench.engine.stepping import Level
 from ltbench.errors import LtbenchError
 from ltbench.optim import OptimChanges, OptimConfig
+from ltbench.step import Minibatch
 
-from .toy import accuracy, linear, points, run_toy
+from .toy import accuracy, linear, points, run_toy, whole
 
 
 def constant(**changes: object) -> OptimConfig:
@@ -26,7 +27,7 @@ def constant(**changes: object) -> OptimConfig:
 
 def scripted(accuracies: list[float]):
     answers = iter(accuracies)
-    return lambda: next(answers)
+    return lambda trainee: next(answers)
 
 
 def test_it_learns_to_tell_two_clouds_apart(compute: Compute, tmp_path: Path) -> None:
@@ -46,10 +47,10 @@ def test_the_best_epoch_is_kept_not_the_last_and_the_earlier_of_two_equal_ones(
         compute,
         tmp_path,
         validate=scripted([50.0, 90.0, 70.0, 90.0]),
-        after_epoch=lambda epoch, metrics: weights.append(trainee.head.weight.detach().clone()),
+        after_epoch=lambda epoch, metrics: weights.append(trainee.heads[0].weight.detach().clone()),
     )
     assert (result.best_epoch, result.best_accuracy, len(result.history)) == (2, 90.0, 4)
-    assert torch.equal(trainee.head.weight, weights[1])
+    assert torch.equal(trainee.heads[0].weight, weights[1])
     assert not any(torch.equal(weights[1], weights[other]) for other in (0, 2, 3))
 
 
@@ -102,16 +103,16 @@ def test_the_learning_rate_follows_its_formula_step_by_step(
     assert [optim.factor(step, STEPS, EPOCHS) for step in range(STEPS * EPOCHS)] == pytest.approx(factors)
 
     trainee = linear()
-    before = trainee.head.bias.detach().clone()
+    before = trainee.heads[0].bias.detach().clone()
     result = run_toy(
         trainee,
         optim,
         compute,
         tmp_path,
-        loss=lambda logits, targets: logits.mean(),
+        level=Level(loss=lambda logits, targets: logits.mean()),
         validate=scripted([1, 2, 3, 4, 5]),
     )
-    moved = (before - trainee.head.bias).detach()
+    moved = (before - trainee.heads[0].bias).detach()
     assert moved.tolist() == pytest.approx([0.1 / 2 * factors.sum()] * 2, rel=1e-4)
     assert [epoch["lr"] for epoch in result.history] == pytest.approx(0.1 * factors[::STEPS])
 
@@ -128,20 +129,20 @@ def test_changes_replace_what_they_name_and_nothing_else() -> None:
 
 def test_parameter_groups_have_learning_rates_of_their_own(compute: Compute, tmp_path: Path) -> None:
     trainee = linear()
-    weight, bias = trainee.head.weight.detach().clone(), trainee.head.bias.detach().clone()
-    groups = [{"params": [trainee.head.weight], "lr": 1e-30}, {"params": [trainee.head.bias]}]
+    weight, bias = trainee.heads[0].weight.detach().clone(), trainee.heads[0].bias.detach().clone()
+    groups = [{"params": [trainee.heads[0].weight], "lr": 1e-30}, {"params": [trainee.heads[0].bias]}]
     run_toy(
         trainee,
         constant(schedule="cosine"),
         compute,
         tmp_path,
-        loss=lambda logits, targets: logits.mean(),
+        level=Level(loss=lambda logits, targets: logits.mean()),
         validate=scripted([1, 2]),
         parameter_groups=groups,
     )
-    assert torch.equal(trainee.head.weight, weight)
+    assert torch.equal(trainee.heads[0].weight, weight)
     factors = (1 + np.cos(np.pi * np.arange(8) / 8)) / 2
-    assert (bias - trainee.head.bias).tolist() == pytest.approx([0.1 / 2 * factors.sum()] * 2, rel=1e-4)
+    assert (bias - trainee.heads[0].bias).tolist() == pytest.approx([0.1 / 2 * factors.sum()] * 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("pieces", [2, 3, 5, 1000])
@@ -154,16 +155,16 @@ def test_gradient_accumulation_changes_no_weight(tmp_path: Path, pieces: int) ->
         run_toy(
             trainee, OptimConfig(epochs=2, lr=0.1), compute, tmp_path / str(accumulation), validate=scripted([1, 2])
         )
-        weights.append(trainee.head.weight.detach())
+        weights.append(trainee.heads[0].weight.detach())
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
 
 
 def test_accumulation_leaves_every_piece_enough_for_batchnorm(tmp_path: Path) -> None:
     compute = Compute(ComputeConfig(device="cpu", precision="fp32", gradient_accumulation=4))
 
-    def five(epoch: int) -> Iterator[Part]:
+    def five(epoch: int) -> Iterator[Minibatch]:
         inputs, targets = points()
-        yield Part(inputs[:5], targets[:5], 5)
+        yield whole(inputs[:5], targets[:5])
 
     trainee = linear(nn.BatchNorm1d(4))
     result = run_toy(trainee, constant(), compute, tmp_path, data=five)
@@ -177,7 +178,7 @@ def test_a_loss_that_names_features_gets_them(compute: Compute, tmp_path: Path) 
         seen.append(features.detach())
         return F.cross_entropy(logits, targets)
 
-    run_toy(linear(), constant(epochs=1), compute, tmp_path, loss=loss)
+    run_toy(linear(), constant(epochs=1), compute, tmp_path, level=Level(loss=loss))
     trained_on, given = torch.cat(seen), points()[0]
     assert torch.equal(trained_on.sort(dim=0).values, given.sort(dim=0).values)
 
@@ -186,4 +187,10 @@ def test_a_loss_that_is_not_finite_is_one_line_that_says_what_to_do(compute: Com
     with pytest.raises(
         LtbenchError, match=r"^toy: the loss is nan in epoch 1; lower the learning rate \(optim.lr = 0.1\)\.$"
     ):
-        run_toy(linear(), constant(), compute, tmp_path, loss=lambda logits, targets: logits.mean() * float("nan"))
+        run_toy(
+            linear(),
+            constant(),
+            compute,
+            tmp_path,
+            level=Level(loss=lambda logits, targets: logits.mean() * float("nan")),
+        )

@@ -12,9 +12,12 @@ from ltbench.engine.checkpoint import Checkpoint
 from ltbench.engine.compute import Compute
 from ltbench.engine.progress import Bar
 from ltbench.engine.seeding import seed_globals, stream
-from ltbench.engine.training import Part, Task, Trainee, train
-from ltbench.method import TrainingResult
+from ltbench.engine.stepping import Level
+from ltbench.engine.trainee import Trainee
+from ltbench.engine.training import Task, train
 from ltbench.optim import OptimConfig
+from ltbench.step import Minibatch
+from ltbench.training import TrainingResult
 
 SAMPLES, BATCH = 60, 16
 
@@ -28,23 +31,34 @@ def points() -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def batches(epoch: int) -> Iterator[Part]:
+def whole(inputs: Tensor, targets: Tensor, *views: Tensor) -> Minibatch:
+    """A batch on one process."""
+    places = torch.arange(len(targets))
+    return Minibatch((inputs, *views), targets, places, places, len(targets))
+
+
+def batches(epoch: int) -> Iterator[Minibatch]:
     """Batches of 16, 16, 16 and 12 points, in another order each epoch."""
     inputs, targets = points()
     for chosen in torch.randperm(SAMPLES, generator=stream(0, "toy", epoch)).split(BATCH):
-        yield Part(inputs[chosen], targets[chosen], len(chosen))
+        yield whole(inputs[chosen], targets[chosen])
+
+
+def trainee_of(*heads: nn.Module) -> Trainee:
+    """Members ``toy``, ``toy1``, ... on the points themselves."""
+    return Trainee({f"toy{number or ''}": (None, head) for number, head in enumerate(heads)})
 
 
 def linear(hidden: nn.Module | None = None) -> Trainee:
     torch.manual_seed(3)
     head = nn.Linear(4, 2)
-    return Trainee(None, head if hidden is None else nn.Sequential(nn.Linear(4, 4), hidden, head))
+    return trainee_of(head if hidden is None else nn.Sequential(nn.Linear(4, 4), hidden, head))
 
 
 def accuracy(trainee: Trainee) -> float:
     inputs, targets = points()
     with torch.no_grad():
-        return 100.0 * float((trainee.eval()(inputs)[0].argmax(dim=1) == targets).float().mean())
+        return 100.0 * float((trainee.eval()(inputs)["toy"].logits.argmax(dim=1) == targets).float().mean())
 
 
 def run_toy(
@@ -53,11 +67,12 @@ def run_toy(
     compute: Compute,
     folder: Path,
     *,
-    validate: Callable[[], float] | None = None,
+    validate: Callable[[Trainee], float] | None = None,
     after_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, metrics: None,
-    loss: Callable[..., Tensor] = F.cross_entropy,
+    level: Level = Level(loss=F.cross_entropy),
+    keep: Any = None,
     parameter_groups: Any = None,
-    data: Callable[[int], Iterator[Part]] = batches,
+    data: Callable[[int], Iterator[Minibatch]] = batches,
 ) -> TrainingResult:
     """The training loop on the points; validation is on the training points unless told otherwise."""
     task = Task(
@@ -65,10 +80,12 @@ def run_toy(
         optim=optim,
         batches=data,
         steps_per_epoch=len(list(data(0))),
-        loss=loss,
-        validate=validate or (lambda: accuracy(trainee)),
+        level=level,
+        validate=validate or accuracy,
         before_epoch=lambda epoch: seed_globals(epoch),
         after_epoch=after_epoch,
+        stream=lambda epoch, step: stream(0, "toy", "step", epoch, step),
         parameter_groups=parameter_groups,
+        keep=keep or {},
     )
     return train(task, compute, Checkpoint(folder, "toy"), Bar("toy", optim.epochs, task.steps_per_epoch, None))

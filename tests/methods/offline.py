@@ -18,13 +18,13 @@ class Offline:
     """A context over given features float[V, N, D] with labels int64[N] of ``num_classes`` classes.
 
     Attributes:
-        trained: the arguments of the last ``train_classifier``.
+        trained: the arguments of the last ``train``.
         logged: all that was logged.
     """
 
     def __init__(self, features: Tensor, labels: Tensor, num_classes: int, folder: Path | None = None) -> None:
         self._features, self._folder = {"train": features, "val": features}, folder
-        self.train = SimpleNamespace(labels=labels)
+        self.train_split = SimpleNamespace(labels=labels)
         counts = torch.bincount(labels, minlength=num_classes)
         folds = {name: torch.as_tensor(ids) for name, ids in fold_rule("paper").members(counts.numpy()).items()}
         self.classes = Classes([f"class {number}" for number in range(num_classes)], counts, folds)
@@ -54,7 +54,7 @@ class Offline:
         """Other features float[V, M, D] for the validation split; by default it has the training split's."""
         self._features["val"] = features
 
-    def train_classifier(self, member: Member, **arguments: Any) -> TrainingResult:
+    def train(self, member: Member, **arguments: Any) -> TrainingResult:
         self.trained = {"member": member, **arguments}
         return TrainingResult(1, 0.0, [])
 

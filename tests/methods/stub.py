@@ -41,10 +41,10 @@ class StubContext:
 
     Args:
         train_counts: training images of each class; there are five of each in the validation split.
-        answer: what training a member comes to: (member, arguments of train_classifier) -> best accuracy.
+        answer: what training a member comes to: (member, arguments of train) -> best accuracy.
 
     Attributes:
-        asked: the arguments of every call of ``train_classifier``.
+        asked: the arguments of every call of ``train``.
         logged: of every call of ``log``.
     """
 
@@ -54,8 +54,8 @@ class StubContext:
         counts = torch.tensor(train_counts)
         ids = torch.arange(len(counts))
         folds = fold_rule("paper").members(counts.numpy())
-        self.train = Labels(ids.repeat_interleave(counts))
-        self.val = Labels(ids.repeat_interleave(5))
+        self.train_split = Labels(ids.repeat_interleave(counts))
+        self.val_split = Labels(ids.repeat_interleave(5))
         self.classes = Classes(
             [f"class {k}" for k in ids.tolist()],
             counts,
@@ -80,7 +80,7 @@ class StubContext:
     def log(self, **metrics: Any) -> None:
         self.logged.append(metrics)
 
-    def train_classifier(self, member: Member, **arguments: Any) -> TrainingResult:
+    def train(self, member: Member, **arguments: Any) -> TrainingResult:
         self.asked.append({"member": member, **arguments})
         return TrainingResult(1, self._answer(member, arguments), [])
 

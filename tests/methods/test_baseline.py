@@ -51,7 +51,7 @@ class Variant(Baseline):
         return F.cross_entropy(logits + self.context.classes.train_counts.log(), targets)
 
     def sampler(self, context: MethodContext) -> EpochSampler:
-        return ClassBalancedSampler(context.train.labels)
+        return ClassBalancedSampler(context.train_split.labels)
 
 
 def test_a_subclass_changes_loss_sampler_and_head() -> None:

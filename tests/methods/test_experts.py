@@ -128,7 +128,7 @@ def test_the_other_corrections_are_what_they_say() -> None:
 
 
 def positions(context: StubContext, classes: torch.Tensor) -> set[int]:
-    return set(torch.isin(context.train.labels, classes).nonzero().flatten().tolist())
+    return set(torch.isin(context.train_split.labels, classes).nonzero().flatten().tolist())
 
 
 @pytest.mark.parametrize("ratio", [16.0, 8.0, 0.01, 1e6])
@@ -179,7 +179,7 @@ def test_validation_holds_the_subset_and_as_many_others_for_the_reject_class(ood
     method.fit(context, members)
     for member, asked in zip(members, context.asked, strict=True):
         validation = asked["validation"]
-        labels = context.val.labels[validation.indices].tolist()
+        labels = context.val_split.labels[validation.indices].tolist()
         of_class = {label: position for position, label in enumerate(member.classes.tolist())}
         assert validation.targets.tolist() == [of_class.get(label, len(of_class)) for label in labels]
         inside = sum(label in of_class for label in labels)

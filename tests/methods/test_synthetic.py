@@ -65,7 +65,7 @@ def test_a_target_that_adds_nothing_is_refused() -> None:
 
 def test_resampled_features_are_real_ones_of_their_class_in_every_view() -> None:
     context, synthetic, added = augmented(Resampled(Resampled.Config(target=400, views=2)), COUNTS, views=2)
-    real, labels = context.trained["features"][:, :225], context.train.labels
+    real, labels = context.trained["features"][:, :225], context.train_split.labels
     # One row for each image: its features in both views.
     rows = {tuple(row.flatten().tolist()): int(label) for row, label in zip(real.transpose(0, 1), labels, strict=True)}
     drawn = [tuple(row.flatten().tolist()) for row in synthetic.transpose(0, 1)]
@@ -86,7 +86,7 @@ def test_pooled_gaussian_is_that_of_numpy() -> None:
 
 def test_gaussian_features_have_the_class_mean_and_the_pooled_covariance() -> None:
     context, synthetic, added = augmented(Gaussian(Gaussian.Config(target=20_000)), COUNTS)
-    means, covariance = pooled_gaussian(context.trained["features"][:, :225], context.train.labels, 5)
+    means, covariance = pooled_gaussian(context.trained["features"][:, :225], context.train_split.labels, 5)
     for label in (1, 4):
         rows = synthetic[0][added == label]
         torch.testing.assert_close(rows.mean(dim=0), means[label], atol=0.04, rtol=0)
