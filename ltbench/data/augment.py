@@ -15,10 +15,11 @@ from torch.nn import functional as F
 from ltbench.data.color import draw_jitter, jitter_color
 from ltbench.data.cuts import EVAL_MARGIN, CentreCut, Cut, RandomCut, draw_uniform, random_boxes
 from ltbench.data.draws import SAMPLES, Draws
+from ltbench.data.policies import Chosen, Policy, apply_policy, cutout_boxes, draw_policy, erase, erasing_boxes
 
 
 class AugmentConfig(BaseModel):
-    """What happens to a training image, in this order: crop, shift, flip, colour jitter."""
+    """What happens to a training image, in this order: crop, shift, flip, policy, colour jitter, erasing, Cutout."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,6 +37,15 @@ class AugmentConfig(BaseModel):
         default=(0.0, 0.0, 0.0, 0.0),
         description="Strength of brightness, contrast, saturation and hue jitter, as in torchvision.",
     )
+    policy: Policy = Field(
+        default="none", description="RandAugment, TrivialAugment (wide) or one of AutoAugment's learned policies."
+    )
+    rand_ops: int = Field(default=2, ge=1, description="policy = rand: operations on an image.")
+    rand_magnitude: int = Field(default=9, ge=0, le=30, description="policy = rand: how strong they are, of 30.")
+    erasing: float = Field(
+        default=0.0, ge=0, le=1, description="Random erasing: probability that a rectangle is set to the mean."
+    )
+    cutout: int = Field(default=0, ge=0, description="Cutout: side of the square, in pixels, that is set to the mean.")
     size: int | None = Field(
         default=None,
         ge=1,
@@ -80,8 +90,8 @@ class Augment:
             random: a CPU generator, or the draws of these samples.
             cut: the crop was done when the images were read (:meth:`training_cut`).
         """
-        drawn = self._drawn(images, random if isinstance(random, Draws) else Draws(random, len(images)), cut)
-        return self._augmented(images, drawn)
+        draws = random if isinstance(random, Draws) else Draws(random, len(images))
+        return self._erased(self._augmented(images, self._drawn(images, draws, cut)), draws)
 
     def training_cut(self, draws: Sequence[Draws], size: int) -> Cut:
         """What to read of training images that are stored in different sizes.
@@ -114,6 +124,7 @@ class Augment:
             drawn.offsets = draws.integers(-config.shift, config.shift + 1, 2, SAMPLES, 1).transpose(0, 1)
         if config.flip:
             drawn.mirrored = draws.uniform(SAMPLES, 1) < 0.5
+        drawn.policy = draw_policy(config.policy, draws, config.rand_ops, config.rand_magnitude)
         if any(config.color_jitter):
             drawn.jitter = draw_jitter(draws)
         return drawn
@@ -128,9 +139,17 @@ class Augment:
             images = _shift_and_flip(images, drawn.offsets, drawn.mirrored)
         elif drawn.mirrored is not None:
             images = _flip(images, drawn.mirrored[:, 0])
+        if drawn.policy is not None:
+            images = apply_policy(_as_bytes(images), drawn.policy)
         if drawn.jitter is not None:
             images = jitter_color(_unit_range(images), self.config.color_jitter, drawn.jitter)
         return self._normalised(images)
+
+    def _erased(self, images: Tensor, draws: Draws) -> Tensor:
+        size = (images.shape[2], images.shape[3])
+        if self.config.erasing:
+            images = erase(images, erasing_boxes(draws, self.config.erasing, size))
+        return erase(images, cutout_boxes(draws, self.config.cutout, size)) if self.config.cutout else images
 
     def _resized(self, images: Tensor) -> Tensor:
         """Short side resized and centre cropped to ``size``; as stored, where no size is set or it has that size."""
@@ -162,12 +181,14 @@ class _Drawn:
         boxes: float64[B, 4], crops.
         offsets: int64[B, 2, 1], pixels down and to the right.
         mirrored: bool[B, 1].
+        policy: operations.
         jitter: float32[B, 2, 4], see :func:`ltbench.data.color.draw_jitter`.
     """
 
     boxes: Tensor | None = None
     offsets: Tensor | None = None
     mirrored: Tensor | None = None
+    policy: Chosen | None = None
     jitter: Tensor | None = None
 
 
@@ -176,6 +197,10 @@ def _unit_range(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8:
         return images
     return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    return images if images.dtype == torch.uint8 else images.mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _flip(images: Tensor, mirrored: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ _TRAINING_CODE = (
     "ltbench.data.color",
     "ltbench.data.cuts",
     "ltbench.data.draws",
+    "ltbench.data.policies",
     "ltbench.data.samplers",
     "ltbench.engine.checkpoint",
     "ltbench.engine.context",
