@@ -26,10 +26,16 @@ def get_method(name: str, **config: Any) -> "Method":
     return cls(_checked(cls.Config, name, config, "get_method"))
 
 
-def get_fuser(name: str, num_classes: int, **config: Any) -> Fuser:
-    """The fuser of that name, unfitted, for posteriors over ``num_classes`` classes. Raises as :func:`get_method`."""
+def get_fuser(name: str, num_classes: int, train_counts: Any = None, **config: Any) -> Fuser:
+    """The fuser of that name, unfitted, for posteriors over ``num_classes`` classes; ``train_counts``: int[C], training images of each,
+    where the fuser needs them. Raises as :func:`get_method`."""
     cls: type[Fuser] = plugins().fusers.load(name)
-    return cls(num_classes, _checked(cls.Config, name, config, "get_fuser"))
+    fuser = cls(num_classes, _checked(cls.Config, name, config, "get_fuser"))
+    if train_counts is not None:
+        from ltbench.classes import classes_of
+
+        fuser.classes = classes_of(train_counts)
+    return fuser
 
 
 def get_dataset(name: str, root: Path | str | None = None, **options: Any) -> Dataset:

@@ -18,9 +18,13 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from ltbench.errors import DataError
+from ltbench.classes import Classes
+from ltbench.errors import DataError, UsageError
 
 Outside = Literal["none", "reject", "zero"]
+
+FittedOn = Literal["nothing", "val"]
+"""What a fuser learns from: nothing at all, or validation labels."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +135,32 @@ class Fuser(ABC):
     ``fit`` sees the validation split and nothing else; a fuser that learns nothing leaves it as it is. ``log_posterior``
     must accept members in the order and with the names given to ``fit``. Both get checked input (:func:`check_members`)
     when called through ``fit`` and ``log_posterior``; subclasses write ``_fit`` and ``_log_posterior``.
+
+    Attributes:
+        classes: of the dataset, set by whoever makes the fuser; None: nobody said. See :attr:`train_counts`.
     """
 
     Config: ClassVar[type[FuserConfig]] = FuserConfig
+    classes: Classes | None = None
 
     def __init__(self, num_classes: int, config: FuserConfig | None = None) -> None:
         self.num_classes = num_classes
         self.config: Any = config if config is not None else self.Config()
         self._fitted: list[tuple[str, tuple[int, ...]]] | None = None
+
+    @property
+    def fitted_on(self) -> FittedOn:
+        """What this fuser learns from. One that has no ``_fit`` of its own learns nothing."""
+        return "nothing" if type(self)._fit is Fuser._fit else "val"
+
+    @property
+    def train_counts(self) -> Tensor:
+        """int64[C], training images of each class. Raises UsageError where nobody said."""
+        if self.classes is None:
+            raise UsageError(
+                f"{type(self).__name__} needs the classes' training counts: get_fuser(..., train_counts=[...])."
+            )
+        return self.classes.train_counts
 
     def fit(self, members: Sequence[MemberLogits], labels: Any) -> "Fuser":
         """Learn from the validation split: ``labels`` int64[N]. Returns self. Raises DataError for input that cannot be fused."""

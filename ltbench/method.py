@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.backbones import Backbone
+from ltbench.classes import Classes
 from ltbench.data.augment import Augment, AugmentConfig
 from ltbench.data.base import Split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
@@ -39,24 +40,6 @@ __all__ = [
     "TrainingResult",
     "Validation",
 ]
-
-
-@dataclass(frozen=True)
-class Classes:
-    """The classes of the dataset.
-
-    Attributes:
-        names: C names.
-        train_counts: int64[C], training images of each.
-        folds: fold name -> int64 ids of its classes, ascending, under the run's fold rule.
-    """
-
-    names: list[str]
-    train_counts: Tensor
-    folds: dict[str, Tensor]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 class Classifier(nn.Module):

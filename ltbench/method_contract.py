@@ -15,10 +15,10 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from ltbench.backbones import Backbone
+from ltbench.classes import classes_of
 from ltbench.config import BackboneConfig, ComputeConfig
 from ltbench.data.augment import Augment, AugmentConfig
 from ltbench.data.base import Dataset, TensorSplit
-from ltbench.data.folds import fold_rule
 from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, Workbench, build, rebuild, weights_of
 from ltbench.engine.inference import FeatureStore
@@ -27,7 +27,7 @@ from ltbench.engine.seeding import global_stream
 from ltbench.errors import LtbenchError
 from ltbench.files import save_beside
 from ltbench.manager import plugins
-from ltbench.method import Classes, Member, Method, MethodConfig
+from ltbench.method import Member, Method, MethodConfig
 from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
 from ltbench.recipe_files import requirements
@@ -213,15 +213,10 @@ def workbench(folder: Path) -> Workbench:
     compute = Compute(ComputeConfig(device="cpu", precision="fp32"))
     augment = Augment(AugmentConfig(shift=1), dataset.mean, dataset.std)
     reporter = Reporter(quiet=True)
-    folds = fold_rule("paper").members(dataset.train_counts)
     return Workbench(
         train=dataset.split("train"),
         val=dataset.split("val"),
-        classes=Classes(
-            list(dataset.class_names),
-            torch.as_tensor(dataset.train_counts),
-            {name: torch.as_tensor(ids) for name, ids in folds.items()},
-        ),
+        classes=classes_of(torch.as_tensor(dataset.train_counts), names=dataset.class_names),
         image_shape=dataset.image_shape,
         backbone=BACKBONE,
         augment=augment,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ltbench.canonical import plain
+from ltbench.classes import classes_of
 from ltbench.errors import LtbenchError
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits, Outside
 from ltbench.method_contract import check_method
@@ -25,6 +26,9 @@ VAL_SAMPLES, TEST_SAMPLES = 120, 30
 
 NEW_NUMBER = torch.tensor([3, 0, 5, 1, 4, 2])
 """int64[C]: a renumbering of the classes."""
+
+TRAIN_COUNTS = torch.tensor([900, 400, 90, 40, 12, 5])
+"""int64[C]: of the classes that a fuser may ask for."""
 
 TOLERANCE = 1e-3
 """Difference of probabilities that an iterative fit may leave between two equivalent problems."""
@@ -49,7 +53,7 @@ def check_fuser(cls: type[Fuser], config: FuserConfig | None = None) -> None:
     accepted = 0
     for ensemble in ENSEMBLES:
         try:
-            cls(NUM_CLASSES, config).fit(ensemble.draw(VAL_SAMPLES), _labels(VAL_SAMPLES))
+            _made(cls, config).fit(ensemble.draw(VAL_SAMPLES), _labels(VAL_SAMPLES))
         except LtbenchError:
             continue
         accepted += 1
@@ -87,8 +91,8 @@ def _check_on(ensemble: Ensemble, cls: type[Fuser], config: FuserConfig | None) 
     where = f"{cls.__name__} on {ensemble.name}"
     labels, val, test = _labels(VAL_SAMPLES), ensemble.draw(VAL_SAMPLES), ensemble.draw(TEST_SAMPLES)
 
-    def fitted(members: Members = val, targets: Tensor = labels) -> Fuser:
-        return cls(NUM_CLASSES, config).fit(members, targets)
+    def fitted(members: Members = val, targets: Tensor = labels, counts: Tensor = TRAIN_COUNTS) -> Fuser:
+        return _made(cls, config, counts).fit(members, targets)
 
     fuser = fitted()
     log_q = fuser.log_posterior(test)
@@ -106,12 +110,19 @@ def _check_on(ensemble: Ensemble, cls: type[Fuser], config: FuserConfig | None) 
     reordered = fitted(val[::-1]).log_posterior(test[::-1])
     _check_same(reordered, log_q, f"{where}: the order of the members changes the posterior")
 
-    renumbered = fitted(_renumbered(val), NEW_NUMBER[labels]).log_posterior(_renumbered(test))
+    counts = torch.empty_like(TRAIN_COUNTS).scatter_(0, NEW_NUMBER, TRAIN_COUNTS)
+    renumbered = fitted(_renumbered(val), NEW_NUMBER[labels], counts).log_posterior(_renumbered(test))
     _check_same(renumbered[:, NEW_NUMBER], log_q, f"{where}: numbering the classes differently changes the posterior")
 
     extreme_val, extreme_test = ensemble.draw(VAL_SAMPLES, 1e4), ensemble.draw(TEST_SAMPLES, 1e4)
     _check_distribution(fuser.log_posterior(extreme_test), f"{where}, extreme test logits")
     _check_distribution(fitted(extreme_val).log_posterior(extreme_test), f"{where}, extreme logits")
+
+
+def _made(cls: type[Fuser], config: FuserConfig | None, counts: Tensor = TRAIN_COUNTS) -> Fuser:
+    fuser = cls(NUM_CLASSES, config)
+    fuser.classes = classes_of(counts)
+    return fuser
 
 
 def _labels(samples: int) -> Tensor:

@@ -53,7 +53,7 @@ def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> 
     stages = cache_dir() / "stages"
     content = joined([read_logits(stages / run["stages"][method] / "logits") for method in run["methods"]])
     settings = run["config"]["settings"].get(name, {})
-    make = None if name is None else lambda: get_fuser(name, content.num_classes, **settings)
+    make = None if name is None else lambda: get_fuser(name, content.num_classes, content.train_counts, **settings)
     answer = {"run": run["name"], "fuser": name, **analyze(content, make, run["config"]["folds"])}
     files = write(answer, out or folder / "analysis")
     if as_json:

@@ -65,7 +65,9 @@ def fuse_folder(folder: Path, fusers: tuple[str, ...], overrides: tuple[str, ...
     content = read_logits(folder)
     answers: dict[str, dict[str, Any]] = {}
     for name in fusers:
-        measured = Measured(get_fuser(name, content.num_classes, **settings.get(name, {})), content)
+        measured = Measured(
+            get_fuser(name, content.num_classes, content.train_counts, **settings.get(name, {})), content
+        )
         predictions = measured.log_posterior.argmax(dim=1)
         answers[name] = {
             "accuracy": fold_accuracy(predictions, content.test.labels, content.train_counts, folds),

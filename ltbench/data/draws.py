@@ -31,4 +31,6 @@ class Draws:
         return [self._total if length == SAMPLES else length for length in shape]
 
     def _own(self, drawn: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return drawn if self._chosen is None else drawn.index_select(shape.index(SAMPLES), self._chosen)
+        if self._chosen is None or SAMPLES not in shape:
+            return drawn
+        return drawn.index_select(shape.index(SAMPLES), self._chosen)

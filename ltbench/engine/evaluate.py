@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltbench.classes import Classes
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits
 from ltbench.logits import LogitsFolder
@@ -25,12 +26,12 @@ class SingleMember(Fuser):
         return members[0].logits.log_softmax(dim=1)
 
 
-def make_fuser(name: str, num_classes: int, config: FuserConfig | None = None) -> Fuser:
+def make_fuser(name: str, classes: Classes, config: FuserConfig | None = None) -> Fuser:
     """The fuser of that name; ``none`` is :class:`SingleMember`."""
-    if name == "none":
-        return SingleMember(num_classes)
-    cls: type[Fuser] = plugins().fusers.load(name)
-    return cls(num_classes, config)
+    cls: type[Fuser] = SingleMember if name == "none" else plugins().fusers.load(name)
+    fuser = cls(len(classes), config)
+    fuser.classes = classes
+    return fuser
 
 
 class Measured:

@@ -76,7 +76,7 @@ def check_built(plan: Run, context: StageContext, members: Sequence[Member]) -> 
         no_samples = [
             MemberLogits(f"{name}/{m.name}", name, m.classes, m.outside, torch.empty(0, m.width)) for m in members
         ]
-        make_fuser(NO_FUSER, len(context.classes)).log_posterior(no_samples)
+        make_fuser(NO_FUSER, context.classes).log_posterior(no_samples)
 
 
 def _without_fuser(plan: Run) -> list[Evaluation]:

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from ltbench.cache import cache_dir
+from ltbench.classes import classes_of
 from ltbench.config import RunConfig
 from ltbench.data.augment import Augment
 from ltbench.data.base import Dataset
-from ltbench.data.folds import fold_rule
 from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, Workbench, build, confirm, rebuild, weights_of
 from ltbench.engine.evaluate import Measured, make_fuser
@@ -32,7 +32,7 @@ from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish
 from ltbench.files import save_beside, write_json
 from ltbench.logits import LogitsFolder, joined, read_logits
 from ltbench.manager import plugins
-from ltbench.method import Classes, Member, Method
+from ltbench.method import Member, Method
 from ltbench.recipe_files import requirements
 from ltbench.recipes import Resolved, resolve_config
 from ltbench.results.record import Record
@@ -162,9 +162,7 @@ class Engine:
 
     def _record(self, evaluation: Evaluation, maker: RecordMaker) -> Record:
         """The record of an evaluation; one made before from the same stages, settings and code is taken again."""
-        fuser = make_fuser(
-            evaluation.fuser, self.dataset.num_classes, self.resolved.fuser_configs.get(evaluation.fuser)
-        )
+        fuser = make_fuser(evaluation.fuser, self.bench.classes, self.resolved.fuser_configs.get(evaluation.fuser))
         kept = self.cache / "evaluations" / f"{maker.key(evaluation, type(fuser))[:32]}.json"
         if kept.is_file():
             return read_record(kept)
@@ -226,10 +224,6 @@ class Engine:
 
     def _workbench(self) -> Workbench:
         config, dataset = self.resolved.config, self.dataset
-        counts = torch.as_tensor(dataset.train_counts)
-        folds = {
-            name: torch.as_tensor(ids) for name, ids in fold_rule(config.folds).members(dataset.train_counts).items()
-        }
         plan, compute = self.plan, self.compute  # not self, as in _context
 
         def after_epoch(stage: str, epoch: int, metrics: dict[str, Any]) -> None:
@@ -239,7 +233,7 @@ class Engine:
         return Workbench(
             train=dataset.split("train"),
             val=dataset.split("val"),
-            classes=Classes(list(dataset.class_names), counts, folds),
+            classes=classes_of(torch.as_tensor(dataset.train_counts), config.folds, dataset.class_names),
             image_shape=self._image_shape,
             backbone=config.backbone,
             augment=self._augment,

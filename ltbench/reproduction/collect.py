@@ -120,7 +120,7 @@ def _look(figure: FigureSpec, row: RowSpec, engine: Engine) -> dict[str, Any] | 
         (experts,) = by_method.values()
         if figure.kind == "confidence":
             return confidence_histograms(*head_and_tail(experts, counts), labels).to_dict()
-        fuser = make_fuser(row.fuser, content.num_classes, engine.resolved.fuser_configs.get(row.fuser))
+        fuser = make_fuser(row.fuser, engine.bench.classes, engine.resolved.fuser_configs.get(row.fuser))
         predictions = Measured(fuser, content).log_posterior.argmax(dim=1)
         return expert_confusion(predictions, labels, experts, counts, engine.resolved.config.folds).to_dict()
     except DataError as error:

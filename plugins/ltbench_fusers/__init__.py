@@ -44,3 +44,9 @@ def ltbench_fusers() -> Iterator[FuserSpec]:
         summary="One learned temperature for each member, then soft voting.",
         paper="Sec. 4.6",
     )
+    yield FuserSpec(
+        "logit-adjustment",
+        target="ltbench_fusers.logit_adjustment:LogitAdjustment",
+        summary="Logits of full classifiers less the log of the training frequencies. Learns nothing with a fixed tau.",
+        paper="Menon et al. 2021",
+    )

@@ -155,7 +155,7 @@ def test_an_image_comes_out_the_same_whoever_augments_it(settings: dict[str, Any
     other = augment.train(images, Draws(torch.Generator().manual_seed(6), 24))
     assert not torch.equal(other, whole)
     changed = (whole - augment.plain(images)).abs().flatten(1).sum(dim=1) > 0
-    assert changed.float().mean() > 0.5
+    assert changed.float().mean() > 0.4
 
 
 @pytest.mark.parametrize("policy", ["rand", "trivial"])
