@@ -27,8 +27,10 @@ def get_method(name: str, **config: Any) -> "Method":
 
 
 def get_fuser(name: str, num_classes: int, train_counts: Any = None, **config: Any) -> Fuser:
-    """The fuser of that name, unfitted, for posteriors over ``num_classes`` classes; ``train_counts``: int[C], training images of each,
-    where the fuser needs them. Raises as :func:`get_method`."""
+    """The fuser of that name, unfitted, for posteriors over ``num_classes`` classes.
+
+    ``train_counts``: int[C], training images of each class, where the fuser needs them. Raises as :func:`get_method`.
+    """
     cls: type[Fuser] = plugins().fusers.load(name)
     fuser = cls(num_classes, _checked(cls.Config, name, config, "get_fuser"))
     if train_counts is not None:

@@ -11,8 +11,9 @@ from tiny import in_subprocess, settings
 
 from ltbench.logits import read_logits
 
-from .test_processes import SETTINGS, assert_same_logits, losses, overrides, with_set
-from .test_processes import images as images
+from .test_processes import SETTINGS, assert_same_logits, images, losses, overrides, with_set
+
+__all__ = ["images"]  # a fixture
 
 PLUGIN = """
 import torch
