@@ -31,8 +31,8 @@ class LogitAdjustment(Fuser):
         return "val" if self.config.tau == "val" else "nothing"
 
     def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+        logits, log_prior = self._mean(members), self._log_prior()  # refused here, not only when it is too late
         if self.config.tau == "val":
-            logits, log_prior = self._mean(members), self._log_prior()
             right = torch.stack([((logits - tau * log_prior).argmax(dim=1) == labels).sum() for tau in GRID])
             self._tau = float(GRID[right.argmax()])
 
