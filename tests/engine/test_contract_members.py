@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ltbench.backbones import weights_digest
 from ltbench.data.augment import Augment, AugmentConfig
 from ltbench.data.samplers import InstanceSampler
+from ltbench.engine import checkpoint
 from ltbench.engine.context import StageContext, rebuild, weights_of
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.files import save_beside
@@ -272,3 +273,38 @@ def test_members_built_without_what_was_shared_are_refused(context: StageContext
     save_beside(weights_of(Shared().build(context)), tmp_path / "weights.safetensors")
     with pytest.raises(LtbenchError, match="built again, its members have other weights than were stored"):
         rebuild(Forked(), StageContext("toy", context._workbench, None, {}), tmp_path / "weights.safetensors")
+
+
+class Killed(BaseException):
+    """Not an Exception, like KeyboardInterrupt."""
+
+
+def test_a_killed_training_on_mixed_augmented_images_ends_bit_identical(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adam, an average, clipping, mixup and CutMix, RandAugment, three heads on one trunk."""
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
+    optim = OptimConfig(epochs=3, batch_size=64, lr=0.003, optimizer="adamw", ema=0.9, clip_norm=0.5)
+    augment = Augment(AugmentConfig(policy="rand", erasing=0.3), Patterns.mean, Patterns.std)
+
+    def run(folder: Path, kill: int | None) -> dict[str, Tensor]:
+        def after_epoch(stage: str, epoch: int, metrics: dict) -> None:
+            if epoch == kill:
+                raise Killed
+
+        bench = dataclasses.replace(
+            workbench(folder), augment=augment, mixing=MixConfig(mixup=0.4, cutmix=1.0), after_epoch=after_epoch
+        )
+        context = StageContext("toy", bench, folder, {})
+        torch.manual_seed(2)
+        members = Forked().build(context)
+        context.train(members, optim=optim, loss=F.cross_entropy, views=1)
+        return {name: value.clone() for name, value in weights_of(members).items()}
+
+    whole = run(tmp_path / "whole", None)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", 2)
+    resumed = run(tmp_path / "killed", None)
+    assert resumed.keys() == whole.keys()
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
