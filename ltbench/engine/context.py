@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,6 +24,7 @@ from ltbench.engine.progress import Reporter
 from ltbench.engine.rounds import rounds
 from ltbench.engine.seeding import global_stream, stream
 from ltbench.errors import LtbenchError
+from ltbench.files import unwritable
 from ltbench.method import Classes, Loss, Member, Method, Round, TrainingResult, Validation
 from ltbench.optim import OptimConfig
 
@@ -104,8 +104,12 @@ class StageContext:
 
     def log(self, **metrics: Any) -> None:
         if self._folder is not None and self._workbench.compute.is_main:
-            with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics) + "\n")
+            path = self._folder / "log.jsonl"
+            try:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(metrics) + "\n")
+            except OSError as error:
+                raise unwritable(path, error) from error
 
     def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
         return self._workbench.reporter.steps(f"{self.name} {label}", steps)
@@ -119,7 +123,10 @@ class StageContext:
         if not self._workbench.compute.is_main:
             return None
         path = self._folder / "artifacts" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
         return path
 
     def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
@@ -169,10 +176,10 @@ class StageContext:
         return result
 
 
-def rebuild(method: Method, context: StageContext, weights: Path) -> list[Member]:
-    """Members with the weights of a trained stage, in eval mode."""
+def rebuild(method: Method, context: StageContext, weights: Callable[[], Mapping[str, Tensor]]) -> list[Member]:
+    """Members with the weights of a trained stage, in eval mode; ``weights`` reads them, as :func:`weights_of` names them."""
     members = build(method, context)
-    stored = load_file(weights)
+    stored = weights()
     for member in members:
         prefix = f"{member.name}."
         member.module.load_state_dict(

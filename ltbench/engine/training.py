@@ -90,7 +90,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
         weight_decay=optim.weight_decay,
     )
     peaks = [group["lr"] for group in optimizer.param_groups]
-    progress = checkpoint.load(task.trainee, optimizer) or Progress()
+    progress = checkpoint.load(task.trainee, optimizer) if checkpoint.usable(compute) else Progress()
     if progress.epochs_done != compute.agree(progress.epochs_done):
         raise DataError(f"{checkpoint.path}: this process does not see the checkpoint that the main one goes on from.")
     if progress.finished(optim):
