@@ -23,7 +23,10 @@ def test_json_is_written_sorted_and_replaces(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     path = write_text(tmp_path / "page.md", "old")
-    with pytest.raises(DataError, match=r"page.md cannot be written: No space left on device\."), written_beside(path) as beside:
+    with (
+        pytest.raises(DataError, match=r"page.md cannot be written: No space left on device\."),
+        written_beside(path) as beside,
+    ):
         beside.write_text("ne")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert path.read_text() == "old"
@@ -57,9 +60,7 @@ def test_a_file_is_on_the_disk_before_the_old_one_goes(tmp_path: Path, monkeypat
         ("results/LEADERBOARD.md", "Free some room or choose another folder."),
     ],
 )
-def test_the_advice_fits_the_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, advice: str
-) -> None:
+def test_the_advice_fits_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, advice: str) -> None:
     monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
     path = tmp_path / place
     path.parent.parent.mkdir(parents=True, exist_ok=True)
