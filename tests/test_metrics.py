@@ -73,6 +73,12 @@ def test_certainty_falls_into_the_last_bin(sure: float) -> None:
     assert calibration_error([0.95, sure], [True, False]) == pytest.approx(100 * (0.95 + 1 - 1) / 2)
 
 
+def test_single_precision_confidences_fall_where_their_value_lies() -> None:
+    """float32(0.7) is below 0.7, but ten times it rounds to 7 in float32."""
+    confidence = np.array([0.7, 0.75], dtype=np.float32)
+    assert calibration_error(confidence, [True, False], bins=10) == pytest.approx(100 * (0.3 + 0.75) / 2, abs=1e-4)
+
+
 def test_empty_bins_add_nothing() -> None:
     confidence, correct = [0.05, 0.55, 0.55], [False, True, False]
     assert calibration_error(confidence, correct, bins=10) == pytest.approx(100 * (0.05 + 2 * 0.05) / 3)
@@ -110,6 +116,11 @@ def test_counts_of_each_class(pairs: list[tuple[int, int]]) -> None:
     assert right.dtype == total.dtype == np.int64
     assert right.tolist() == [sum(hit for hit, own in zip(correct, labels, strict=True) if own == c) for c in range(7)]
     assert total.tolist() == [labels.tolist().count(c) for c in range(7)]
+
+
+def test_hits_may_be_zeros_and_ones() -> None:
+    right, total = class_counts(np.array([1, 0, 1]), np.array([0, 1, 1]), 2)
+    assert (right.tolist(), total.tolist()) == ([1, 1], [1, 2])
 
 
 @pytest.mark.parametrize(
