@@ -73,11 +73,12 @@ class Mutant:
 def mutants(module: str, source: str) -> list[Mutant]:
     """Every mutant of a module's text, in the order of the text, each text once."""
     found: dict[str, Mutant] = {}
-    for where, node in _nodes(ast.parse(source), ()):
+    nodes = sorted(_nodes(ast.parse(source), ()), key=lambda pair: (pair[1].lineno, pair[1].col_offset))
+    for where, node in nodes:
         for part, new in _changes(node):
             text = _patched(source, part, new)
             found.setdefault(text, Mutant(module, where, part.lineno, *_difference(source, text), text))
-    return sorted(found.values(), key=lambda mutant: mutant.line)
+    return list(found.values())
 
 
 def _nodes(node: ast.AST, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

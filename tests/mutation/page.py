@@ -11,8 +11,8 @@ tests that guard the module. A mutant is *killed* when one of them fails, *out o
 *equivalent*: `tests/mutation/equivalent.toml` lists each with its reason, and they are not tried. Which modules are mutated and
 which tests guard them stands in `tests/mutation/targets.toml`.
 
-This page is written by `python tests/mutation/run.py --write`, with `--target NAME` for one row. It is no part of the test
-suite, which tries a sample of 20 only.
+This page is written by `python tests/mutation/run.py --write`, with `--target NAME` for one row. A + after
+the commit: the files were not as they are there. The test suite tries a small sample only.
 
 | target | mutants | killed | out of time | equivalent | survived | noticed | date | commit |
 |---|---:|---:|---:|---:|---:|---:|---|---|

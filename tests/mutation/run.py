@@ -41,15 +41,15 @@ class Target:
     """Modules, and the tests that guard them: paths relative to the root."""
 
     name: str
-    modules: list[str]
-    tests: list[str]
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
 
 
 def main() -> int:
     arguments = _arguments()
     root, file = arguments.root.resolve(), arguments.targets.resolve()
     settings = tomllib.loads(file.read_text())
-    targets = [Target(name, **content) for name, content in settings["targets"].items()]
+    targets = [Target(name, tuple(own["modules"]), tuple(own["tests"])) for name, own in settings["targets"].items()]
     if unknown := set(arguments.target or ()) - {target.name for target in targets}:
         sys.exit(f"no target {', '.join(sorted(unknown))}; {file.name} has {', '.join(t.name for t in targets)}")
     targets = [target for target in targets if not arguments.target or target.name in arguments.target]
@@ -65,7 +65,7 @@ def main() -> int:
     for entry in stale:
         print(f"equivalent.toml: no such mutant: {' | '.join(entry)}")
     if arguments.write:
-        _write(file, root, {name: _summary(found[name], excused, answers.get(name, [])) for name in found})
+        _write(file, root, {t: _summary(found[t.name], excused, answers.get(t.name, [])) for t in targets})
     tried = [answer for of_target in answers.values() for _, answer in of_target]
     survived = tried.count("survived")
     share = 1 - survived / max(1, len(tried))
@@ -131,7 +131,7 @@ def _survivors_again(chosen: dict[str, list[Mutant]], results: dict[str, Any]) -
 
 def _try(target: Target, chosen: list[Mutant], trials: Trials) -> list[tuple[Mutant, str]]:
     seconds = trials.without_mutant(target.tests)
-    started, limit, answers = time.perf_counter(), 5 * seconds + 10, []
+    started, limit, answers = time.perf_counter(), 5 * seconds + 1, []
     for mutant in chosen:
         answers.append((mutant, trials.of(mutant.module, mutant.source, target.tests, limit)))
         if answers[-1][1] != "killed":
@@ -163,18 +163,28 @@ def _results(file: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _write(file: Path, root: Path, summaries: dict[str, dict[str, Any]]) -> None:
+def _write(file: Path, root: Path, summaries: dict[Target, dict[str, Any]]) -> None:
     """Replace these targets' results; the page is made from all that are kept."""
-    git = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    stamp = {"date": datetime.now(UTC).date().isoformat(), "commit": commit}
-    names = tomllib.loads(file.read_text())["targets"]
-    results = _results(file) | {name: summary | stamp for name, summary in summaries.items()}
-    results = {name: results[name] for name in names if name in results}
+    date = datetime.now(UTC).date().isoformat()
+    results = _results(file)
+    for target, summary in summaries.items():
+        results[target.name] = summary | {"date": date, "commit": _commit(root, [*target.modules, *target.tests])}
+    results = {name: results[name] for name in tomllib.loads(file.read_text())["targets"] if name in results}
     file.with_name("results.json").write_text(
         json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     (root / "docs" / "mutation.md").write_text(page(results), encoding="utf-8")
+
+
+def _commit(root: Path, files: list[str]) -> str:
+    """Short hash, with a + where ``files`` are not as they are in the commit; empty outside of git."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", root, *arguments], capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", *files) else "")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ in it the mutant. The copy comes first on the path of subprocesses, too.
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import resource
@@ -44,6 +45,7 @@ class Trials:
         os.chdir(copy)
         for name in preload:
             importlib.import_module(name)
+        gc.freeze()  # pytest collects garbage at its end, and the imported libraries hold none
         # A failing example is all that is asked for: it is not made smaller, and a trial repeats.
         settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate], derandomize=True, database=None)
         settings.load_profile("mutation")
