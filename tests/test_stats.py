@@ -110,6 +110,23 @@ def test_bootstrap_repeats_for_a_seed() -> None:
     assert stratified_bootstrap(a, b, LABELS, GROUPS) != stratified_bootstrap(a, b, LABELS, GROUPS, seed=1)
 
 
+def test_the_stream_is_frozen() -> None:
+    """Committed leaderboards hold such numbers: other draws, or draws in other blocks, would change them all."""
+    labels = np.zeros(9091, dtype=int)
+    a, b = np.arange(9091) % 3 > 0, np.arange(9091) % 8 > 2
+    found = stratified_bootstrap(a, b, labels, {"all": np.array([0])}, resamples=25)["all"]
+    assert (found.low, found.high) == pytest.approx((2.5233747662523376, 5.286547134528654), rel=1e-12)
+
+
+def test_the_number_of_resamples_bounds_p() -> None:
+    labels = np.zeros(50, dtype=int)
+    sure = [
+        stratified_bootstrap(labels == 0, labels == 1, labels, {"all": np.array([0])}, resamples=resamples)["all"].p
+        for resamples in (99, 199)
+    ]
+    assert sure == pytest.approx([2 / 100, 2 / 200])
+
+
 def test_several_pairs_at_once_give_what_each_gives_alone() -> None:
     pairs = [two_classifiers(3), two_classifiers(1, rng=1), two_classifiers(3, gain=-0.1, rng=2)]
     together = stratified_bootstraps(pairs, LABELS, GROUPS)
@@ -152,6 +169,7 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.7]) == pytest.approx([1.0, 1.0])
     assert holm([0.04]) == pytest.approx([0.04])
     assert len(holm([])) == 0
+    assert holm(np.array([0.01, 0.2], dtype=np.float32)).dtype == np.float64
 
 
 @settings(max_examples=50)
