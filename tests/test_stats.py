@@ -110,12 +110,34 @@ def test_bootstrap_repeats_for_a_seed() -> None:
     assert stratified_bootstrap(a, b, LABELS, GROUPS) != stratified_bootstrap(a, b, LABELS, GROUPS, seed=1)
 
 
-def test_the_stream_is_frozen() -> None:
-    """Committed leaderboards hold such numbers: other draws, or draws in other blocks, would change them all."""
-    labels = np.zeros(9091, dtype=int)
-    a, b = np.arange(9091) % 3 > 0, np.arange(9091) % 8 > 2
-    found = stratified_bootstrap(a, b, labels, {"all": np.array([0])}, resamples=25)["all"]
-    assert (found.low, found.high) == pytest.approx((2.5233747662523376, 5.286547134528654), rel=1e-12)
+@pytest.mark.parametrize(
+    ("samples", "resamples", "low", "high"),
+    [
+        (256, 25, -1.7187499999999987, 8.59375),
+        (257, 25, -3.424124513618676, 11.206225680933851),
+        (9091, 25, 2.5233747662523376, 5.286547134528654),
+        (60001, 3, 3.8571857135714405, 4.2086798553357445),
+        (100001, 3, 3.8882111178888215, 4.257757422425776),
+    ],
+)
+def test_the_stream_is_frozen(samples: int, resamples: int, low: float, high: float) -> None:
+    """Committed leaderboards hold such numbers: draws of another type or in other blocks would change them all."""
+    labels = np.zeros(samples, dtype=int)
+    a, b = np.arange(samples) % 3 > 0, np.arange(samples) % 8 > 2
+    found = stratified_bootstrap(a, b, labels, {"all": np.array([0])}, resamples=resamples)["all"]
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_the_interval_of_many_samples_is_the_normal_distribution_s(level: float) -> None:
+    random = np.random.default_rng(0)
+    a, b = random.random(5000) < 0.7, random.random(5000) < 0.6
+    labels = np.repeat([0, 1], [3000, 2000])
+    found = stratified_bootstrap(a, b, labels, {"all": np.array([0, 1])}, level=level)["all"]
+    difference = a.astype(float) - b
+    variance = sum((labels == c).sum() * difference[labels == c].var() for c in (0, 1)) / 5000**2
+    width = scipy_stats.norm.ppf((1 + level) / 2) * 100 * variance**0.5
+    assert [found.low, found.high] == pytest.approx([found.estimate - width, found.estimate + width], abs=0.06)
 
 
 def test_the_number_of_resamples_bounds_p() -> None:
