@@ -130,10 +130,10 @@ def _survivors_again(chosen: dict[str, list[Mutant]], results: dict[str, Any]) -
 
 
 def _try(target: Target, chosen: list[Mutant], trials: Trials) -> list[tuple[Mutant, str]]:
-    seconds = trials.without_mutant(target.tests)
-    started, limit, answers = time.perf_counter(), 5 * seconds + 1, []
+    guards = trials.guards(target.modules, target.tests)
+    started, answers = time.perf_counter(), []
     for mutant in chosen:
-        answers.append((mutant, trials.of(mutant.module, mutant.source, target.tests, limit)))
+        answers.append((mutant, trials.of(mutant, guards)))
         if answers[-1][1] != "killed":
             print(
                 f"{answers[-1][1]}: {mutant.module}:{mutant.line} ({mutant.where})\n    - {mutant.old}\n    + {mutant.new}"

@@ -1,12 +1,14 @@
 """Whether the tests notice a mutant: each is tried by a fork of this process, in a copy of the project.
 
 What costs time to import (torch, scipy) is imported here once. Nothing of the project is, so that a fork reads the copy, and
-in it the mutant. The copy comes first on the path of subprocesses, too.
+in it the mutant. The copy comes first on the path of subprocesses, too. A trial runs those of the guarding tests that enter the
+mutated function, the quickest first, up to the first that fails.
 """
 
 import contextlib
 import gc
 import importlib
+import json
 import os
 import resource
 import shutil
@@ -17,6 +19,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
+from mutants import Mutant
+from watch import Watch
 
 MEMORY = 16 * 2**30
 """Address space of a fork, bytes."""
@@ -51,47 +55,46 @@ class Trials:
         settings.load_profile("mutation")
         self._log = copy / ".trial.log"
 
-    def without_mutant(self, tests: Sequence[str]) -> float:
-        """CPU seconds of the tests on the code as it is; leaves its byte code for the others.
+    def guards(self, modules: tuple[str, ...], tests: tuple[str, ...]) -> "Guards":
+        """Which of the tests guard what, from a run on the code as it is; it leaves its byte code for the trials.
 
         Raises:
             RuntimeError: they fail.
         """
-        answer, seconds = self._forked(tests, limit=3600, byte_code=True)
-        if answer != "survived":
+        answer = self.copy / ".watch.json"
+        if self._forked(tests, limit=3600, watch=Watch(self.copy, modules, answer)) != "survived":
             raise RuntimeError(f"{' '.join(tests)} fail without any mutant:\n{self._log.read_text()}")
-        return seconds
+        return Guards(**json.loads(answer.read_text()))
 
-    def of(self, module: str, source: str, tests: Sequence[str], limit: float) -> str:
-        """``killed``, ``survived`` or, after ``limit`` CPU seconds (wall-clock: 20 times as many), ``timeout``."""
-        path = self.copy / module
-        with _replaced(path, source):
-            return self._forked(tests, limit, byte_code=False)[0]
+    def of(self, mutant: Mutant, guards: "Guards") -> str:
+        """``killed``, ``survived`` or, after five times the CPU seconds that the tests take, ``timeout``."""
+        tests, seconds = guards.of(mutant)
+        with _replaced(self.copy / mutant.module, mutant.source):
+            return self._forked(tests, limit=5 * seconds + 5)
 
-    def _forked(self, tests: Sequence[str], limit: float, byte_code: bool) -> tuple[str, float]:
+    def _forked(self, tests: Sequence[str], limit: float, watch: Watch | None = None) -> str:
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
-            self._run(tests, limit, byte_code)
-        _, status, usage = os.wait4(child, 0)
+            self._run(tests, limit, watch)
+        _, status = os.waitpid(child, 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)  # what the trial started and left
-        seconds = usage.ru_utime + usage.ru_stime
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM):
-            return "timeout", seconds
-        return ("survived" if status == 0 else "killed"), seconds
+            return "timeout"
+        return "survived" if status == 0 else "killed"
 
-    def _run(self, tests: Sequence[str], limit: float, byte_code: bool) -> None:
+    def _run(self, tests: Sequence[str], limit: float, watch: Watch | None) -> None:
         code = 3
         try:
             os.setsid()
             with self._log.open("w") as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
-            sys.dont_write_bytecode = not byte_code
+            sys.dont_write_bytecode = watch is None
             resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 5))
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-            signal.setitimer(signal.ITIMER_REAL, 20 * limit)
+            signal.setitimer(signal.ITIMER_REAL, 20 * limit)  # one that waits takes no CPU
             options = [
                 "-x",
                 "-q",
@@ -102,9 +105,26 @@ class Trials:
                 "-p",
                 "_hypothesis_pytestplugin",
             ]
-            code = int(pytest.main([*options, f"--basetemp={self.copy / '.trial'}", *tests]))
+            plugins = [] if watch is None else [watch]
+            code = int(pytest.main([*options, f"--basetemp={self.copy / '.trial'}", *tests], plugins))
         finally:
             os._exit(code)
+
+
+class Guards:
+    """The tests that enter each function; see :class:`watch.Watch` for the arguments."""
+
+    def __init__(self, outside: list[list[str]], tests: list[dict]) -> None:
+        self._outside = {tuple(function) for function in outside}
+        self._tests = sorted(tests, key=lambda test: test["seconds"])
+
+    def of(self, mutant: Mutant) -> tuple[list[str], float]:
+        """Names and CPU seconds: all tests where none enters, or where it runs while they are collected."""
+        function = [mutant.module, mutant.where]
+        entering = [test for test in self._tests if function in test["functions"]]
+        if not entering or tuple(function) in self._outside:
+            entering = self._tests
+        return [test["name"] for test in entering], sum(test["seconds"] for test in entering)
 
 
 def _copied(source: Path, target: Path) -> None:
