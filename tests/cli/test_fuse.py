@@ -14,6 +14,7 @@ from tiny import TINY, TINY_EXPERTS, Outcome
 
 import ltbench
 from ltbench.logits import LogitsFolder, SplitLogits, write_logits
+from ltbench.metrics import calibration_error
 
 NUM_CLASSES = 5
 COUNTS = np.array([200, 120, 50, 30, 5])
@@ -55,8 +56,11 @@ def test_a_folder_is_fused_as_the_python_interface_does_it(ltb, folder: Path) ->
 
     for name, config in (("soft", {}), ("joint", {"l2": 0.01})):
         fuser = ltbench.get_fuser(name, NUM_CLASSES, **config).fit(members(val), val["labels"])
-        predictions = fuser.log_posterior(members(test)).argmax(dim=1)
+        log_q = fuser.log_posterior(members(test))
+        confidence, predictions = log_q.exp().max(dim=1)
         assert answer["fusers"][name]["accuracy"] == ltbench.fold_accuracy(predictions, test["labels"], COUNTS)
+        error = calibration_error(confidence, predictions == test["labels"])
+        assert answer["fusers"][name]["ece"] == pytest.approx(error, abs=1e-3)
     assert answer["fusers"]["joint"]["state"]
 
 
