@@ -26,6 +26,9 @@ from ltbench.sealed import Damaged, check_of, read_text, write_json
 from ltbench.sealed_tensors import read_tensors, write_tensors
 
 FORMAT = 1
+_MANY = 2**48
+"""Neither a class id nor a number of images is as large."""
+
 _MEMBER_KEYS = {"name": str, "method": str, "classes": list, "outside": str}
 
 RESERVED = ("labels", "indices")
@@ -134,10 +137,10 @@ def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], i
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise DataError(f'{path}: expected an object with "format": {FORMAT}.')
     for key, kind in (("num_classes", int), ("train_counts", list), ("members", list)):
-        if not isinstance(description.get(key), kind):
+        if not isinstance(value := description.get(key), kind) or isinstance(value, bool):
             raise DataError(f"{path}: '{key}' is missing or no {kind.__name__}.")
     counts = description["train_counts"]
-    if len(counts) != description["num_classes"] or not _are_integers(counts) or min(counts, default=0) < 0:
+    if len(counts) != description["num_classes"] or not _are_integers(counts):
         raise DataError(
             f"{path}: train_counts must be {description['num_classes']} integers from 0 up, one for each class."
         )
@@ -155,7 +158,7 @@ def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], i
 
 
 def _are_integers(values: list[Any]) -> bool:
-    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    return all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MANY for value in values)
 
 
 def _read_split(path: Path, entries: Sequence[Mapping[str, Any]], num_classes: int, of: str | None) -> SplitLogits:

@@ -14,7 +14,7 @@ import torch
 from ltbench.cache import cache_dir
 from ltbench.config import RunConfig
 from ltbench.data.augment import Augment
-from ltbench.data.base import Dataset
+from ltbench.data.base import Dataset, check_splits
 from ltbench.data.folds import fold_rule
 from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, Workbench, build, confirm, rebuild, weights_of
@@ -240,8 +240,8 @@ class Engine:
         dataset = cls(self.resolved.dataset_options, config.root)
         dataset.progress = self.reporter.steps
         with self.compute.accelerator.main_process_first(), self.reporter.working(f"opening {config.name}"):
-            dataset.split("train")
-            dataset.split("val")
+            check_splits(dataset)
+            _ = dataset.fingerprint  # image files are read by one process, the others find what they hold remembered
         for name, samples in dataset.skipped.items():
             self.reporter.line(
                 f"{name}: {len(samples):,} images left out: {', '.join(samples[:3])}{', ...' * (len(samples) > 3)}"
