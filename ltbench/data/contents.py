@@ -7,6 +7,7 @@ picture under the old name has not.
 import hashlib
 import os
 import time
+from array import array
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -89,16 +90,14 @@ class _Read:
 
 
 def _stamped(files: Sequence[str]) -> Contents:
-    found = Contents(np.zeros((len(files), DIGEST_BYTES), np.uint8), np.zeros((len(files), 4), np.int64), {})
-    stamps: list[Sequence[int]] = []
+    stamps, wrong = array("q"), {}
     for position, file in enumerate(files):
         try:
-            stamps.append(stamp(file))
+            stamps.extend(stamp(file))
         except BadImage as error:
-            stamps.append((-1, -1, -1, -1))
-            found.wrong[position] = str(error)
-    found.stamps[:] = np.array(stamps, np.int64).reshape(-1, 4)
-    return found
+            stamps.extend((-1, -1, -1, -1))
+            wrong[position] = str(error)
+    return Contents(np.zeros((len(files), DIGEST_BYTES), np.uint8), np.array(stamps, np.int64).reshape(-1, 4), wrong)
 
 
 def _read(files: Sequence[str], positions: Sequence[int]) -> Generator[tuple[int, "_Read | BadImage"], None, None]:
