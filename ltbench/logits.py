@@ -119,6 +119,8 @@ def read_logits(folder: Path, of: str | None = None) -> LogitsFolder:
         name: _read_split(folder / f"{name}.safetensors", entries, num_classes, of and _named(name, of))
         for name in ("val", "test")
     }
+    if not len(splits["test"].labels):
+        raise DataError(f"{folder / 'test.safetensors'} holds no sample: there is nothing to measure.")
     return LogitsFolder(num_classes, counts, splits["val"], splits["test"], description.get("dataset", {}))
 
 

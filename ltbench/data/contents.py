@@ -20,7 +20,8 @@ import torch
 from ltbench.cache import cache_dir
 from ltbench.data.base import Watch, unwatched
 from ltbench.data.image_bytes import BadImage, Stamp, read_bytes, stamp
-from ltbench.data.tensor_cache import store, whole
+from ltbench.sealed import Damaged, set_aside
+from ltbench.sealed_tensors import read_tensors, write_tensors
 
 DIGEST_BYTES = 32
 
@@ -140,12 +141,20 @@ class _Memo:
         self.root = root
         place = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()
         self.path = cache_dir() / "contents" / f"{place[:32]}.safetensors"
-        kept = whole(self.path)
         self.names: list[bytes] = []
         self.stamps, self.digests = np.zeros((0, 4), np.int64), np.zeros((0, DIGEST_BYTES), np.uint8)
-        if kept is not None and len(kept[0]["stamps"]):
-            self.names = kept[0]["names"].numpy().tobytes().split(b"\0")
-            self.stamps, self.digests = kept[0]["stamps"].numpy(), kept[0]["digests"].numpy()
+        if self.path.exists():
+            try:
+                kept = read_tensors(self.path, self._of).tensors
+            except Damaged as why:
+                set_aside(self.path, why, "the images are read again")
+            else:
+                self.names = kept["names"].numpy().tobytes().split(b"\0") if len(kept["stamps"]) else []
+                self.stamps, self.digests = kept["stamps"].numpy(), kept["digests"].numpy()
+
+    @property
+    def _of(self) -> str:
+        return f"contents of {self.path.stem}"
 
     def known(self, files: Sequence[str], found: Contents) -> np.ndarray:
         """bool[N]: the files whose digests were remembered and are now entered in ``found``."""
@@ -170,7 +179,7 @@ class _Memo:
             "stamps": torch.from_numpy(np.concatenate([self.stamps[others], found.stamps[chosen]])),
             "digests": torch.from_numpy(np.concatenate([self.digests[others], found.digests[chosen]])),
         }
-        store(self.path, tensors, {})
+        write_tensors(self.path, tensors, self._of)
 
     def _names_of(self, files: Sequence[str]) -> list[bytes]:
         above = os.path.join(self.root, "")  # noqa: PTH118 (a prefix)

@@ -89,7 +89,7 @@ def _by_pillow(content: bytes, upright: bool) -> Tensor:
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # each format's reader has its own ways to stumble over damaged bytes
-        text = str(error) or type(error).__name__
+        text = " ".join(str(error).split()) or type(error).__name__
         raise BadImage("truncated" if "truncated" in text.lower() else f"cannot be decoded: {text}") from error
 
 

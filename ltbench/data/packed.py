@@ -8,7 +8,6 @@ a run; packing again sets it aside.
 import hashlib
 import os
 import shutil
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +27,9 @@ from ltbench.data.contents import Contents, read_contents
 from ltbench.data.image_bytes import BadImage, read_bytes, stamp
 from ltbench.data.image_files import StoredSplit, read_image
 from ltbench.data.image_list import ImageList
-from ltbench.data.packed_file import ENTRY, HEAD_BYTES, PackedFile, Unusable, ends_of, read_head, set_aside, write_head
+from ltbench.data.packed_file import ENTRY, HEAD_BYTES, PackedFile, ends_of, read_head, unusable, write_head
 from ltbench.errors import DataError
+from ltbench.sealed import Damaged, set_aside
 from ltbench.threads import one_torch_thread
 
 _CHUNK = 256
@@ -98,8 +98,8 @@ def _usable(
     try:
         PackedSplit(images, path, settings, 1, contents)
         verify(path, progress)
-    except Unusable as error:
-        print(f"ltbench: {path} {error.what}; set aside as {set_aside(path).name}, packing again.", file=sys.stderr)
+    except Damaged as why:
+        set_aside(path, why, "packing again")
         return False
     return True
 
@@ -107,10 +107,9 @@ def _usable(
 def _read_back(partial: Path) -> None:
     try:
         verify(partial)
-    except Unusable as error:
-        raise DataError(
-            f"{partial} {error.what}; set aside as {set_aside(partial).name}. Check the disk and pack again."
-        ) from error
+    except Damaged as why:
+        set_aside(partial, why, "nothing of it is used")
+        raise DataError(f"{partial.name} does not read back as it was written. Check the disk and pack again.") from why
 
 
 def verify(path: Path, progress: Callable[[], None] = lambda: None) -> None:
@@ -167,11 +166,11 @@ class PackedSplit(StoredSplit):
         super().__init__(images.labels, size)
         self._packed = PackedFile(path)
         if self._packed.header["identity"] != _identity(images, settings):
-            raise Unusable(path, "holds other images than the lists name")
+            raise unusable(path, "holds other images than the lists name")
         self.originals: np.ndarray = self._packed.table["original"]
         if contents is not None and len(other := _differing(self.originals, contents)):
             more = f" and {len(other) - 1:,} more" if len(other) > 1 else ""
-            raise Unusable(path, f"was made of other images than are there now ({images.files[other[0]]}{more})")
+            raise unusable(path, f"was made of other images than are there now ({images.files[other[0]]}{more})")
 
     def image(self, index: int) -> Tensor:
         return torch.from_numpy(self._packed.pixels(index)).permute(2, 0, 1)
@@ -197,8 +196,8 @@ def _start(
             if found["identity"] == header["identity"]:
                 table[_differing(table["original"], contents)] = np.zeros((), ENTRY)
                 return header, table, start
-        except Unusable as error:
-            print(f"ltbench: {partial} {error.what}; beginning anew.", file=sys.stderr)
+        except Damaged as why:
+            set_aside(partial, why, "beginning anew")
     with partial.open("wb") as file:
         write_head(file, header)
         table = np.zeros(len(images), ENTRY)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ltbench.data.contents import DIGEST_BYTES
 from ltbench.errors import DataError
+from ltbench.sealed import Damaged
 
 ENTRY = np.dtype(
     [
@@ -32,19 +33,16 @@ HEAD_BYTES = 4096
 _MAGIC = b"LTBPACK2"
 
 
-class Unusable(DataError):
-    """A packed file that is damaged, or a copy of something else; ``what`` says why, without path and advice."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path} {what}. Delete it, or let 'ltbench data pack' set it aside and pack again.")
-        self.what = what
+def unusable(path: Path, what: str) -> Damaged:
+    """The error of a packed file that is damaged, or a copy of something else; ``what`` is read after its name."""
+    return Damaged(path, what, "Delete it, or let 'ltbench data pack' set it aside and pack again.")
 
 
 class PackedFile:
     """A packed file, mapped into memory. Every image is compared with its checksum when it is read.
 
     Raises:
-        Unusable: it is not what was written.
+        Damaged: it is not what was written.
         DataError: it cannot be read.
     """
 
@@ -52,13 +50,13 @@ class PackedFile:
         self.path = path
         self.header, self.table, start = read_head(path)
         if not self.partial and zlib.crc32(self.table.tobytes()) != self.header.get("table_crc", -1):
-            raise Unusable(path, "is damaged: its table is not what was written")
+            raise unusable(path, "is damaged: its table is not what was written")
         self._bytes = np.memmap(path, np.uint8, "r")
         ends = self.ends
         if len(late := np.flatnonzero(ends > len(self._bytes))):
-            raise Unusable(path, f"is damaged: it ends before image {late[0]} does")
+            raise unusable(path, f"is damaged: it ends before image {late[0]} does")
         if not self.partial and len(self._bytes) > max(start, int(ends.max(initial=0))):
-            raise Unusable(path, "is damaged: something follows its last image")
+            raise unusable(path, "is damaged: something follows its last image")
 
     @property
     def partial(self) -> bool:
@@ -77,12 +75,12 @@ class PackedFile:
         self.__init__(state["path"])  # type: ignore[misc]
 
     def pixels(self, index: int) -> np.ndarray:
-        """uint8[H, W, 3], a copy. Raises Unusable when they are not what was written."""
+        """uint8[H, W, 3], a copy. Raises Damaged when they are not what was written."""
         entry = self.table[index]
         start, height, width = int(entry["offset"]), int(entry["height"]), int(entry["width"])
         found = np.array(self._bytes[start : start + height * width * 3])
         if zlib.crc32(found.data) != entry["crc"] or not (entry["written"] and found.size):
-            raise Unusable(self.path, f"is damaged: image {index} is not what was written (checksum)")
+            raise unusable(self.path, f"is damaged: image {index} is not what was written (checksum)")
         return found.reshape(height, width, 3)
 
 
@@ -99,14 +97,14 @@ def read_head(path: Path) -> tuple[dict[str, Any], np.ndarray, int]:
         with path.open("rb") as file:
             head, checksum = file.read(HEAD_BYTES - 4), file.read(4)
             if head[: len(_MAGIC)] != _MAGIC or zlib.crc32(head).to_bytes(4, "little") != checksum:
-                raise Unusable(path, "is damaged, or no packed file of this version: its head is not what was written")
+                raise unusable(path, "is damaged, or no packed file of this version: its head is not what was written")
             length = int.from_bytes(head[len(_MAGIC) : len(_MAGIC) + 4], "little")
             header = json.loads(head[len(_MAGIC) + 4 :][:length])
             table = np.frombuffer(
                 content := file.read(header["count"] * ENTRY.itemsize), ENTRY, len(content) // ENTRY.itemsize
             )
             if len(table) != header["count"]:
-                raise Unusable(path, "is damaged: it ends within its table")
+                raise unusable(path, "is damaged: it ends within its table")
             return header, table.copy(), file.tell()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
@@ -118,8 +116,3 @@ def write_head(file: BinaryIO, header: dict[str, Any]) -> None:
     head = (_MAGIC + len(text).to_bytes(4, "little") + text).ljust(HEAD_BYTES - 4)
     file.seek(0)
     file.write(head + zlib.crc32(head).to_bytes(4, "little"))
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a file that is not to be used; returns where it is now. An earlier one there is replaced."""
-    return path.replace(path.with_name(f"{path.name}.damaged"))

@@ -1,12 +1,9 @@
 """Which image files cannot be read: all are decoded once."""
 
-import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
@@ -18,7 +15,7 @@ from ltbench.data.base import Watch
 from ltbench.data.contents import Contents
 from ltbench.data.image_bytes import MAX_BYTES, MAX_PIXELS, BadImage
 from ltbench.data.image_files import read_image
-from ltbench.files import write_json
+from ltbench.sealed import Damaged, read_json, set_aside, write_json
 from ltbench.threads import one_torch_thread
 
 _READ_BY = [PIL.__version__, simplejpeg.__version__, MAX_PIXELS, MAX_BYTES]
@@ -53,24 +50,24 @@ def remembered_scan(files: Sequence[str], contents: Contents, label: str, watch:
     there = np.setdiff1d(np.arange(len(files)), [*contents.wrong])
     key = digest([contents.digests[there].tobytes().hex(), _READ_BY])
     path = cache_dir() / "scans" / f"{key[:32]}.json"
-    found = _remembered(path, len(there))
+    found = _remembered(path)
     if found is None:
         with watch(label, len(there)) as done:
             found = scan([files[position] for position in there], done)
-        kept = {str(place): text for place, text in found.items()}
-        write_json(path, {"wrong": kept, "sha256": digest(kept)})
+        write_json(path, {"wrong": found}, _of(path), durable=False)
     return contents.wrong | {int(there[place]): text for place, text in found.items()}
 
 
-def _remembered(path: Path, number: int) -> dict[int, str] | None:
-    """What an earlier scan of ``number`` files found; None where there is none, or a damaged one (with a line)."""
+def _remembered(path: Path) -> dict[int, str] | None:
+    """What an earlier scan found; None where there is none, or a damaged one, which is set aside."""
     if not path.exists():
         return None
     try:
-        kept: Any = json.loads(path.read_text(encoding="utf-8"))
-        if digest(kept["wrong"]) == kept["sha256"] and all(0 <= int(place) < number for place in kept["wrong"]):
-            return {int(place): text for place, text in kept["wrong"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass
-    print(f"ltbench: {path} is damaged; decoding the images again.", file=sys.stderr)
-    return None
+        return {int(place): text for place, text in read_json(path, _of(path))["wrong"].items()}
+    except Damaged as why:
+        set_aside(path, why, "the images are decoded again")
+        return None
+
+
+def _of(path: Path) -> str:
+    return f"scan {path.stem}"

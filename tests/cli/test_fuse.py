@@ -149,6 +149,19 @@ MALFORMED: dict[str, tuple[Callable[[Path], Any], str]] = {
         of_tensors(lambda t: t["tail"].fill_(float("nan")), "val"),
         "val.safetensors: member 'tail': logits hold NaN",
     ),
+    "classes beyond counting": (
+        of_json(lambda d: d["members"][1].update(classes=[0, 10**30])),
+        "'head': classes must be a list of",
+    ),
+    "counts beyond counting": (
+        of_json(lambda d: d.update(train_counts=[10**30] * 5)),
+        "train_counts must be 5 integers",
+    ),
+    "a truth value for a number": (of_json(lambda d: d.update(num_classes=True)), "'num_classes' is missing or no int"),
+    "no test sample": (
+        of_tensors(lambda t: t.update({name: value[:0] for name, value in t.items()})),
+        "test.safetensors holds no sample",
+    ),
     "no validation sample": (
         of_tensors(lambda t: t.update({name: value[:0] for name, value in t.items()}), "val"),
         "the validation split holds no sample to fit a fuser on",
