@@ -8,14 +8,19 @@ import platformdirs
 from ltbench.errors import DataError
 
 
+def cache_place() -> Path:
+    """The cache folder, whether it is there or not: ``LTBENCH_CACHE``, or the user's cache folder of the platform."""
+    chosen = os.environ.get("LTBENCH_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("ltbench"))
+
+
 def cache_dir() -> Path:
-    """The cache folder, created: ``LTBENCH_CACHE``, or the user's cache folder of the platform.
+    """:func:`cache_place`, created.
 
     Raises:
         DataError: it cannot be created or written.
     """
-    chosen = os.environ.get("LTBENCH_CACHE")
-    folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("ltbench"))
+    folder = cache_place()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -18,18 +18,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.errors import DataError
-from ltbench.files import save_beside, write_json
 from ltbench.fuser import MemberLogits, check_members
+from ltbench.sealed import Damaged, check_of, read_text, write_json
+from ltbench.sealed_tensors import read_tensors, write_tensors
 
 FORMAT = 1
+_MANY = 2**48
+"""Neither a class id nor a number of images is as large."""
+
 _MEMBER_KEYS = {"name": str, "method": str, "classes": list, "outside": str}
 
 RESERVED = ("labels", "indices")
+
+MEMBERS = "members.json"
+FILES = (MEMBERS, "val.safetensors", "test.safetensors")
+"""Of a folder; ``members.json`` is written last."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,15 @@ class LogitsFolder:
     dataset: dict[str, Any] = field(default_factory=dict)
 
 
-def write_logits(folder: Path, content: LogitsFolder) -> None:
-    """Write the three files. Raises DataError when the folder cannot be written or a member has a reserved name."""
+def write_logits(folder: Path, content: LogitsFolder, of: str = "") -> None:
+    """Write the three files, each with a checksum (:mod:`ltbench.sealed`).
+
+    Args:
+        of: whose logits they are; :func:`read_logits` can ask for that.
+
+    Raises:
+        DataError: the folder cannot be written or a member has a reserved name.
+    """
     description = {
         "format": FORMAT,
         "num_classes": content.num_classes,
@@ -75,38 +88,61 @@ def write_logits(folder: Path, content: LogitsFolder) -> None:
         tensors = {member.name: member.logits for member in split.members}
         if clash := next((key for key in RESERVED if key in tensors), None):
             raise DataError(f"a member cannot be named '{clash}': the format uses that name.")
-        save_beside(tensors | {"labels": split.labels, "indices": split.indices}, folder / f"{name}.safetensors")
-    write_json(folder / "members.json", description)
+        write_tensors(
+            folder / f"{name}.safetensors",
+            tensors | {"labels": split.labels, "indices": split.indices},
+            _named(name, of),
+        )
+    write_json(folder / MEMBERS, description, _named(MEMBERS, of), durable=False)
 
 
-def read_logits(folder: Path) -> LogitsFolder:
+def read_logits(folder: Path, of: str | None = None) -> LogitsFolder:
     """Read and check a folder.
 
+    Args:
+        of: whose logits they must be. None: anybody's, whose files need have no checksum; one that is there must be right.
+
     Raises:
-        DataError: a file is missing or malformed, or shapes, labels and classes disagree; names the file and the member.
+        Damaged: a file is missing or empty, is not what was written, or belongs elsewhere.
+        DataError: a file is malformed, or shapes, labels and classes disagree; names the file and the member.
     """
-    path = folder / "members.json"
+    path = folder / MEMBERS
+    text = read_text(path, must=of is not None)
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror}; a folder of logits holds members.json, val.safetensors and test.safetensors."
-        ) from error
-    except ValueError as error:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
+    if of is not None:
+        check_of(path, description.get("of"), _named(MEMBERS, of))
     entries, num_classes, counts = _described(description, path)
-    splits = {name: _read_split(folder / f"{name}.safetensors", entries, num_classes) for name in ("val", "test")}
+    splits = {
+        name: _read_split(folder / f"{name}.safetensors", entries, num_classes, of and _named(name, of))
+        for name in ("val", "test")
+    }
+    if not len(splits["test"].labels):
+        raise DataError(f"{folder / 'test.safetensors'} holds no sample: there is nothing to measure.")
     return LogitsFolder(num_classes, counts, splits["val"], splits["test"], description.get("dataset", {}))
+
+
+def check_complete(folder: Path) -> None:
+    """Look whether all files are there, without reading them. Raises Damaged for the first that is not."""
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise Damaged(folder / name, "is missing")
+
+
+def _named(file: str, of: str) -> str:
+    return f"{file} of {of}" if of else file
 
 
 def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], int, np.ndarray]:
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise DataError(f'{path}: expected an object with "format": {FORMAT}.')
     for key, kind in (("num_classes", int), ("train_counts", list), ("members", list)):
-        if not isinstance(description.get(key), kind):
+        if not isinstance(value := description.get(key), kind) or isinstance(value, bool):
             raise DataError(f"{path}: '{key}' is missing or no {kind.__name__}.")
     counts = description["train_counts"]
-    if len(counts) != description["num_classes"] or not _are_integers(counts) or min(counts, default=0) < 0:
+    if len(counts) != description["num_classes"] or not _are_integers(counts):
         raise DataError(
             f"{path}: train_counts must be {description['num_classes']} integers from 0 up, one for each class."
         )
@@ -124,14 +160,11 @@ def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], i
 
 
 def _are_integers(values: list[Any]) -> bool:
-    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    return all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MANY for value in values)
 
 
-def _read_split(path: Path, entries: Sequence[Mapping[str, Any]], num_classes: int) -> SplitLogits:
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+def _read_split(path: Path, entries: Sequence[Mapping[str, Any]], num_classes: int, of: str | None) -> SplitLogits:
+    tensors = read_tensors(path, of).tensors
     for name in (*RESERVED, *(entry["name"] for entry in entries)):
         if name not in tensors:
             raise DataError(f"{path} has no tensor '{name}'; it has {', '.join(sorted(tensors))}.")

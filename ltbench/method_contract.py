@@ -25,12 +25,12 @@ from ltbench.engine.inference import FeatureStore
 from ltbench.engine.progress import Reporter
 from ltbench.engine.seeding import global_stream
 from ltbench.errors import LtbenchError
-from ltbench.files import save_beside
 from ltbench.manager import plugins
 from ltbench.method import Member, Method, MethodConfig
 from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
 from ltbench.recipe_files import requirements
+from ltbench.sealed_tensors import read_tensors, write_tensors
 
 EPOCHS, BATCH_SIZE = 2, 16
 """What every training is cut to where the author gives no configuration."""
@@ -99,8 +99,7 @@ def _check(make: Callable[[], Method], name: str, context: Callable[[Path | None
     changed = [key for key, value in _data_of(first).items() if not torch.equal(value, data[key])]
     assert not changed, f"{name}: fit changes the data ({', '.join(changed)})"
 
-    save_beside(trained, folder / "weights.safetensors")
-    again = rebuild(make(), context(None), folder / "weights.safetensors")
+    again = rebuild(make(), context(None), _stored(trained, folder / "weights.safetensors"))
     images = _images(first)
     for member, rebuilt in zip(members, again, strict=True):
         same = torch.equal(_logits(member, images), _logits(rebuilt, images))
@@ -184,9 +183,15 @@ def _train_required(name: str, bench: Workbench, folder: Path) -> dict[str, Call
         further = _train_required(other, bench, folder)
         context = _context(other, bench, further, folder / other.replace(":", "."))
         weights = folder / other.replace(":", ".") / "weights.safetensors"
-        save_beside(_fit(method, context, build(method, context)), weights)
-        ready[asked] = partial(rebuild, method, _context(other, bench, further, None), weights)
+        stored = _stored(_fit(method, context, build(method, context)), weights)
+        ready[asked] = partial(rebuild, method, _context(other, bench, further, None), stored)
     return ready
+
+
+def _stored(weights: Mapping[str, Tensor], path: Path) -> Callable[[], Mapping[str, Tensor]]:
+    """Write weights as those of a stage are; what reads them."""
+    write_tensors(path, weights, path.parent.name)
+    return lambda: read_tensors(path, path.parent.name).tensors
 
 
 def _context(

@@ -6,6 +6,7 @@ from typing import Any
 
 from ltbench.cache import cache_dir
 from ltbench.errors import DataError, did_you_mean
+from ltbench.sealed import OF, Damaged, check_of, read_text
 
 
 def find_run(source: str) -> Path:
@@ -17,7 +18,7 @@ def find_run(source: str) -> Path:
     if (Path(source) / "run.json").is_file():
         return Path(source)
     root = cache_dir() / "runs"
-    names = sorted(path.parent.name for path in root.glob("*/run.json"))
+    names = sorted(path.name for path in root.glob("*") if path.is_dir())
     matches = [name for name in names if name == source] or [name for name in names if name.startswith(source)]
     if not matches:
         raise DataError(
@@ -29,10 +30,22 @@ def find_run(source: str) -> Path:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """``run.json`` of a run's folder. Raises DataError when it cannot be read."""
+    """``run.json`` of a run's folder, which may have been copied from the cache to anywhere.
+
+    Raises:
+        Damaged: it is missing, or not what was written, or in the cache and of another run.
+        DataError: it cannot be read.
+    """
     path = folder / "run.json"
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
-    return content
+        content: dict[str, Any] = json.loads(read_text(path, must=True))
+        if folder.resolve().parent == (cache_dir() / "runs").resolve():
+            check_of(path, content.get(OF), run_of(folder.resolve().name))
+    except Damaged as why:
+        raise Damaged(path, why.what, "Run the run's own 'ltbench run' again: it writes this file anew.") from why
+    return {key: value for key, value in content.items() if key != OF}
+
+
+def run_of(name: str) -> str:
+    """What the ``run.json`` of a run says it is."""
+    return f"run {name}"

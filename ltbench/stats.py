@@ -9,7 +9,7 @@ import numpy as np
 from ltbench.errors import DataError
 
 _BLOCK = 100_000
-"""Draws made at once: bounds the memory."""
+"""Draws made at once: bounds the memory. Part of the stream: another value draws other resamples."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,10 @@
 """Image files as they occur: JPEG of every kind, other formats, and broken ones."""
 
+import contextlib
+import os
+import socket
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +70,42 @@ def tree(root: Path, counts: dict[str, int], size: tuple[int, int] = (40, 30), s
             made.append(root / name / f"{number}.jpg")
             image.save(made[-1], quality=85)
     return made
+
+
+def huge_png(path: Path, width: int = 13_000, height: int = 13_000) -> Path:
+    """A few bytes whose header announces a large picture."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(b"\0")), _chunk(b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    return path
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def huge_jpeg(path: Path, width: int = 13_000, height: int = 13_000) -> Path:
+    """A JPEG of a few pixels whose header announces many."""
+    picture().save(path, "JPEG")
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\xff\xc0") + 5
+    content[start : start + 4] = struct.pack(">HH", height, width)
+    path.write_bytes(content)
+    return path
+
+
+def no_files(folder: Path) -> dict[str, Path]:
+    """What the message must say -> something with the name of an image that is no file to read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {
+        "a named pipe": folder / "pipe.jpg",
+        "a device": folder / "device.jpg",
+        "a socket": folder / "socket.jpg",
+        "Too many levels of symbolic links": folder / "loop.jpg",
+    }
+    os.mkfifo(places["a named pipe"])
+    places["a device"].symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(folder):  # the path of a socket must be short
+        made.bind("socket.jpg")
+    places["Too many levels of symbolic links"].symlink_to("loop.jpg")
+    return places

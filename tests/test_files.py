@@ -1,38 +1,15 @@
 """Files are whole or not there, and a place that cannot be written is one line."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from ltbench import files
 from ltbench.errors import DataError
-from ltbench.files import save_beside, write_json
-
-
-def test_tensors_that_share_memory_are_written_whole(tmp_path: Path) -> None:
-    values = torch.arange(12.0).reshape(3, 4)
-    save_beside({"all": values, "part": values[1:, ::2]}, tmp_path / "new" / "file.safetensors")
-    found = load_file(tmp_path / "new" / "file.safetensors")
-    assert torch.equal(found["all"], values)
-    assert torch.equal(found["part"], values[1:, ::2])
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file.safetensors"]
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file.safetensors"
-    save_beside({"value": torch.ones(2)}, path)
-
-    def full(*_: object) -> None:
-        raise SafetensorError("Error while serializing: no space left on device")
-
-    monkeypatch.setattr(files, "save_file", full)
-    with pytest.raises(DataError, match=r"file.safetensors cannot be written: .*no space left on device"):
-        save_beside({"value": torch.zeros(2)}, path)
-    assert torch.equal(load_file(path)["value"], torch.ones(2))
+from ltbench.files import copy_folder, write_json, write_text, written_beside
 
 
 def test_json_is_written_sorted_and_replaces(tmp_path: Path) -> None:
@@ -42,3 +19,61 @@ def test_json_is_written_sorted_and_replaces(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["file.json"]
     with pytest.raises(DataError, match="cannot be written"):
         write_json(tmp_path / "new" / "file.json" / "below.json", {})
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "page.md", "old")
+    with (
+        pytest.raises(DataError, match=r"page.md cannot be written: No space left on device\."),
+        written_beside(path) as beside,
+    ):
+        beside.write_text("ne")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["page.md"]
+    with pytest.raises(KeyboardInterrupt), written_beside(path) as beside:
+        beside.write_text("ne")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["page.md"]
+
+
+def test_a_file_is_on_the_disk_before_the_old_one_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = write_text(tmp_path / "page.md", "old"), []
+
+    def sync(opened: int) -> None:
+        place = Path(os.readlink(f"/proc/self/fd/{opened}"))
+        seen.append((place.name, path.read_text()))
+
+    monkeypatch.setattr(files.os, "fsync", sync)
+    write_text(path, "new")
+    assert seen == [(f"page.md.{os.getpid()}.tmp", "old"), (tmp_path.name, "new")]
+    seen.clear()
+    write_text(path, "newer", durable=False)
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("place", "advice"),
+    [
+        ("cache/stages/a/weights.safetensors", "Free some room or set LTBENCH_CACHE to another folder."),
+        ("results/LEADERBOARD.md", "Free some room or choose another folder."),
+    ],
+)
+def test_the_advice_fits_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, advice: str) -> None:
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / place
+    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.touch()
+    with pytest.raises(DataError) as caught:
+        write_text(path, "")
+    assert str(caught.value) == f"{path} cannot be written: File exists. {advice}"
+
+
+def test_a_folder_is_copied_file_by_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "from" / "deep" / "a.txt", "a")
+    write_text(tmp_path / "to" / "deep" / "a.txt", "older")
+    copy_folder(tmp_path / "from", tmp_path / "to")
+    copy_folder(tmp_path / "nowhere", tmp_path / "to")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("to/**/*.*")] == ["to/deep/a.txt"]
+    assert (tmp_path / "to" / "deep" / "a.txt").read_text() == "a"

@@ -67,7 +67,10 @@ def test_a_folder_comes_back_as_it_was(
 def test_the_files_are_what_the_format_says(tmp_path: Path) -> None:
     write_logits(tmp_path, folder(PARTIAL))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["members.json", "test.safetensors", "val.safetensors"]
-    assert json.loads((tmp_path / "members.json").read_text()) == {
+    described = json.loads((tmp_path / "members.json").read_text())
+    assert len(described.pop("sha256")) == 64
+    assert described == {
+        "of": "members.json",
         "format": 1,
         "num_classes": 4,
         "train_counts": [200, 150, 100, 50],

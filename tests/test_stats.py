@@ -110,6 +110,45 @@ def test_bootstrap_repeats_for_a_seed() -> None:
     assert stratified_bootstrap(a, b, LABELS, GROUPS) != stratified_bootstrap(a, b, LABELS, GROUPS, seed=1)
 
 
+@pytest.mark.parametrize(
+    ("samples", "resamples", "low", "high"),
+    [
+        (256, 25, -1.7187499999999987, 8.59375),
+        (257, 25, -3.424124513618676, 11.206225680933851),
+        (9091, 25, 2.5233747662523376, 5.286547134528654),
+        (60001, 3, 3.8571857135714405, 4.2086798553357445),
+        (100001, 3, 3.8882111178888215, 4.257757422425776),
+    ],
+)
+def test_the_stream_is_frozen(samples: int, resamples: int, low: float, high: float) -> None:
+    """Committed leaderboards hold such numbers: draws of another type or in other blocks would change them all."""
+    labels = np.zeros(samples, dtype=int)
+    a, b = np.arange(samples) % 3 > 0, np.arange(samples) % 8 > 2
+    found = stratified_bootstrap(a, b, labels, {"all": np.array([0])}, resamples=resamples)["all"]
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_the_interval_of_many_samples_is_the_normal_distribution_s(level: float) -> None:
+    random = np.random.default_rng(0)
+    a, b = random.random(5000) < 0.7, random.random(5000) < 0.6
+    labels = np.repeat([0, 1], [3000, 2000])
+    found = stratified_bootstrap(a, b, labels, {"all": np.array([0, 1])}, level=level)["all"]
+    difference = a.astype(float) - b
+    variance = sum((labels == c).sum() * difference[labels == c].var() for c in (0, 1)) / 5000**2
+    width = scipy_stats.norm.ppf((1 + level) / 2) * 100 * variance**0.5
+    assert [found.low, found.high] == pytest.approx([found.estimate - width, found.estimate + width], abs=0.06)
+
+
+def test_the_number_of_resamples_bounds_p() -> None:
+    labels = np.zeros(50, dtype=int)
+    sure = [
+        stratified_bootstrap(labels == 0, labels == 1, labels, {"all": np.array([0])}, resamples=resamples)["all"].p
+        for resamples in (99, 199)
+    ]
+    assert sure == pytest.approx([2 / 100, 2 / 200])
+
+
 def test_several_pairs_at_once_give_what_each_gives_alone() -> None:
     pairs = [two_classifiers(3), two_classifiers(1, rng=1), two_classifiers(3, gain=-0.1, rng=2)]
     together = stratified_bootstraps(pairs, LABELS, GROUPS)
@@ -152,6 +191,7 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.7]) == pytest.approx([1.0, 1.0])
     assert holm([0.04]) == pytest.approx([0.04])
     assert len(holm([])) == 0
+    assert holm(np.array([0.01, 0.2], dtype=np.float32)).dtype == np.float64
 
 
 @settings(max_examples=50)

@@ -54,6 +54,11 @@ TINY_EXPERTS = [*TINY, *settings(experts=EXPERTS)]
 """For a run of the experts."""
 
 
+TOGETHER = ["-m", "experts", "-f", "joint", *TINY_EXPERTS, "--num-processes", "2", "--json"]
+TOGETHER += settings(compute={"eval_batch_size": 8})
+"""For a run of the experts by two processes; 54 and 90 samples in batches of 8 leave a remainder."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command line came to."""

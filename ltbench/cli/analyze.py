@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from ltbench.cli.options import FOLDER, json_option
+
+if TYPE_CHECKING:
+    from ltbench.engine.stages import Stage
+    from ltbench.logits import LogitsFolder
 
 EPILOG = """
 Examples:
@@ -40,7 +44,8 @@ def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> 
     """
     from ltbench.api import get_fuser
     from ltbench.cache import cache_dir
-    from ltbench.logits import joined, read_logits
+    from ltbench.engine.stages import Stage
+    from ltbench.logits import joined
     from ltbench.manager import plugins
     from ltbench.report.run_analysis import analyze, write
     from ltbench.runs import find_run, read_run
@@ -50,8 +55,9 @@ def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> 
     name = fuser or next(iter(run["fusers"]), None)
     if name is not None:
         plugins().fusers.get(name)  # a misspelt name is an error even where there is nothing to fuse
-    stages = cache_dir() / "stages"
-    content = joined([read_logits(stages / run["stages"][method] / "logits") for method in run["methods"]])
+    place = cache_dir() / "stages"
+    stages = [Stage(method, run["stage_keys"][method], {}, place / run["stages"][method]) for method in run["methods"]]
+    content = joined([_logits(stage) for stage in stages])
     settings = run["config"]["settings"].get(name, {})
     make = None if name is None else lambda: get_fuser(name, content.num_classes, content.train_counts, **settings)
     answer = {"run": run["name"], "fuser": name, **analyze(content, make, run["config"]["folds"])}
@@ -63,6 +69,20 @@ def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> 
     else:
         _print(answer)
         click.echo(f"wrote {files[0].parent} ({len(files)} files)")
+
+
+def _logits(stage: Stage) -> LogitsFolder:
+    """Of a stage of the run; damaged ones are set aside, and end the command, which cannot make them again."""
+    from ltbench.logits import read_logits
+    from ltbench.sealed import Damaged, set_aside
+
+    try:
+        return read_logits(stage.logits, stage.of("logits"))
+    except Damaged as why:
+        advice = "Run the run's own 'ltbench run' again: it makes the logits anew."
+        if stage.logits.exists():
+            set_aside(stage.logits, why, "they have to be made again")
+        raise Damaged(why.path, why.what, advice) from why
 
 
 def _print(answer: Mapping[str, Any]) -> None:

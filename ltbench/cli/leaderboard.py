@@ -87,14 +87,10 @@ def _pages(root: Path, records: list[Record], reported: list[Reported]) -> dict[
 
 
 def _write(pages: dict[Path, str]) -> None:
-    from ltbench.errors import DataError
+    from ltbench.files import write_text
 
     for path, text in pages.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+        write_text(path, text)
         click.echo(f"wrote {path}")
 
 

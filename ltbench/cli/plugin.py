@@ -41,6 +41,7 @@ def new(name: str, directory: Path) -> None:
     from jinja2 import Environment
 
     from ltbench.errors import UsageError
+    from ltbench.files import write_text
 
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
         raise UsageError(
@@ -60,9 +61,8 @@ def new(name: str, directory: Path) -> None:
     environment = Environment(keep_trailing_newline=True)
     for template, place in FILES.items():
         target = folder / place.format_map(values)
-        target.parent.mkdir(parents=True, exist_ok=True)
         text = (files("ltbench.cli") / "skeleton" / template).read_text(encoding="utf-8")
-        target.write_text(environment.from_string(text).render(values), encoding="utf-8")
+        write_text(target, environment.from_string(text).render(values))
         click.echo(f"wrote {target}")
     click.echo(
         f"\nNext:\n  pip install -e {folder}\n  ltbench plugin test ltbench-{name}\n  ltbench run --method {name}"

@@ -144,8 +144,7 @@ def execute_all(
     """Run one plan after the other and print what came out. ``train=False`` refuses a plan whose stages are not all there."""
     from ltbench.engine.plan import describe
     from ltbench.engine.progress import Reporter
-    from ltbench.engine.run import Engine, missing
-    from ltbench.errors import DataError
+    from ltbench.engine.run import Engine
     from ltbench.report.run_table import print_plan, print_records
 
     reporter = Reporter(quiet=as_json or os.environ.get("RANK", "0") != "0")
@@ -161,11 +160,7 @@ def execute_all(
                 if not as_json:
                     print_plan(engine.plan, resolved.sources)
             continue
-        if not train and (gone := missing(engine.plan)):
-            raise DataError(
-                f"the stage of '{gone[0]}' is no longer in the cache, or its code has changed since; run 'ltbench run' again."
-            )
-        records = engine.execute(results)
+        records = engine.execute(results, train=train)
         if not engine.compute.is_main:
             continue
         done.append(records)

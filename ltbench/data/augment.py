@@ -17,14 +17,20 @@ from ltbench.data.cuts import EVAL_MARGIN, CentreCut, Cut, RandomCut, draw_unifo
 from ltbench.data.draws import SAMPLES, Draws
 from ltbench.data.policies import Chosen, Policy, apply_policy, cutout_boxes, draw_policy, erase, erasing_boxes
 
+MAX_SIZE = 4096
+"""Largest side of what a network sees: a batch of larger images fits no memory."""
+
 
 class AugmentConfig(BaseModel):
     """What happens to a training image, in this order: crop, shift, flip, policy, colour jitter, erasing, Cutout."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     shift: int = Field(
-        default=0, ge=0, description="Random translation of up to so many pixels along each axis; edges are repeated."
+        default=0,
+        ge=0,
+        le=MAX_SIZE,
+        description="Random translation of up to so many pixels along each axis; edges are repeated.",
     )
     flip: bool = Field(default=False, description="Mirror left and right with probability 1/2.")
     crop_scale: tuple[float, float] | None = Field(
@@ -49,6 +55,7 @@ class AugmentConfig(BaseModel):
     size: int | None = Field(
         default=None,
         ge=1,
+        le=MAX_SIZE,
         description="Side of the square images that the network sees. Without a random crop the short side is resized "
         "to size * 256 / 224 (to size, where the image stored is no larger), the centre cropped. None: as stored.",
     )

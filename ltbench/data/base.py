@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from ltbench.data.cuts import Cut
+from ltbench.errors import DataError
 
 SPLITS = ("train", "val", "test")
 
@@ -84,7 +85,8 @@ Watch = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
 @contextmanager
-def _unwatched(label: str, total: int) -> Iterator[Callable[[], None]]:
+def unwatched(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """Progress that is shown nowhere."""
     yield lambda: None
 
 
@@ -113,7 +115,7 @@ class Dataset(ABC):
     def __init__(self, options: BaseModel | None = None, root: Path | None = None) -> None:
         self.options = options if options is not None else self.Options()
         self.root = root
-        self.progress: Watch = _unwatched
+        self.progress: Watch = unwatched
 
     @property
     @abstractmethod
@@ -142,3 +144,21 @@ class Dataset(ABC):
     def train_counts(self) -> np.ndarray:
         """Training images of each class: int64[C]."""
         return np.bincount(self.split("train").labels.numpy(), minlength=self.num_classes).astype(np.int64)
+
+
+def check_splits(dataset: Dataset) -> None:
+    """Every split has samples, each with a class.
+
+    Raises:
+        DataError: a split is empty, or has a label that is no class.
+    """
+    for name in SPLITS:
+        labels = dataset.split(name).labels
+        if not len(labels):
+            raise DataError(f"{dataset.name}: the {name} split is empty. Nothing can be measured without its images.")
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest >= dataset.num_classes:
+            raise DataError(
+                f"{dataset.name}: the {name} split has labels from {lowest} to {highest}, but there are "
+                f"{dataset.num_classes} classes (0 to {dataset.num_classes - 1})."
+            )

@@ -1,5 +1,6 @@
 """ImageNet-LT, Places-LT and iNaturalist 2018: published annotation lists over images that the user has."""
 
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -7,13 +8,14 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from ltbench.data.annotations import Annotations, read_annotations
+from ltbench.data.annotations import Annotations, read_annotations, read_content
 from ltbench.data.carving import carve
 from ltbench.data.file_dataset import FileDataset, FileOptions
 from ltbench.data.image_list import ImageList
 from ltbench.data.image_location import LocatedImages, locate
 from ltbench.data.image_names import ImageName, class_names, conflicts, image_names, with_categories
-from ltbench.data.list_files import list_folders, require_list
+from ltbench.data.list_diff import known_variant
+from ltbench.data.list_files import fetched_folder, list_folders, require_list
 from ltbench.data.published import IMAGENET_LT, INATURALIST2018, PLACES_LT, Benchmark
 from ltbench.errors import DataError
 
@@ -123,8 +125,18 @@ class ListDataset(FileDataset):
     @cached_property
     def _read(self) -> dict[str, tuple[Annotations, list[ImageName]]]:
         """List -> its entries and the images they name."""
-        read = {name: read_annotations(self._file(name)) for name in self.benchmark.lists}
+        read = {name: self._annotations(name) for name in self.benchmark.lists}
         return {name: (found, image_names(self.benchmark, found)) for name, found in read.items()}
+
+    def _annotations(self, name: str) -> Annotations:
+        """The entries of a list. What 'data fetch' put into the cache was a published list; another one there costs a line."""
+        file = self._file(name)
+        fetched = file.parent == fetched_folder(self.benchmark)
+        if fetched and not known_variant(self.benchmark, name, read_content(file)):
+            print(
+                f"ltbench: {file} is none of the published lists, or a damaged one. {self._advice()}", file=sys.stderr
+            )
+        return read_annotations(file)
 
     def _file(self, name: str) -> Path:
         return require_list(self.benchmark, name, list_folders(self.benchmark, self.root, self.options.lists))

@@ -25,6 +25,12 @@ def ltbench_datasets() -> Iterator[DatasetSpec]:
         paper="Cao et al., NeurIPS 2019 (LDAM)",
     )
     yield DatasetSpec(
+        "fashion-mnist-lt",
+        target="ltbench.data.fashion_mnist_lt:FashionMnistLT",
+        summary="Fashion-MNIST with exponentially falling class counts (imbalance: 100 by default); downloaded on request.",
+        paper="Xiao et al., 2017; counts by the rule of Cao et al., NeurIPS 2019 (LDAM)",
+    )
+    yield DatasetSpec(
         "folder",
         target="ltbench.data.folder:Folder",
         summary="Your own images: a folder for each class, or 'path label' lists; made long-tailed where asked.",

@@ -26,7 +26,7 @@ def carve(labels: np.ndarray, per_class: int, seed: int) -> tuple[np.ndarray, np
         Positions kept, positions held out: int64, ascending; together they are 0..N-1.
     """
     counts = np.bincount(labels)
-    held_out = _drawn(labels, np.minimum(per_class, counts // 2), seed, _CARVE)
+    held_out = _drawn(labels, np.minimum(min(per_class, len(labels)), counts // 2), seed, _CARVE)
     return np.setdiff1d(np.arange(len(labels)), held_out, assume_unique=True), held_out
 
 

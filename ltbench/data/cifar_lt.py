@@ -1,64 +1,36 @@
 """CIFAR-10-LT and CIFAR-100-LT (Cao et al., NeurIPS 2019): exponentially falling class counts, drawn from CIFAR."""
 
-import hashlib
 import json
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity
 
 from ltbench.cache import cache_dir
 from ltbench.canonical import digest
-from ltbench.data.base import Dataset, TensorSplit
-from ltbench.data.carving import carve, imbalanced
+from ltbench.data.long_tailed import VAL_PER_CLASS, LongTailed, LongTailedOptions
 from ltbench.data.tensor_cache import Kept, cached
 from ltbench.errors import DataError
 
 
-class CifarOptions(Dataset.Options):
+class Cifar100Options(LongTailedOptions):
     """Which images are drawn."""
 
-    imbalance: float = Field(
-        default=100.0, ge=1, description="Images of the most frequent class (class 0) over those of the rarest."
-    )
-    val_per_class: int = Field(
-        default=20,
-        ge=1,
-        description="Validation images of each class, at most half of what it has, carved from the long-tailed training "
-        "images: those that the imbalance leaves out would be extra labelled data for the rare classes.",
-    )
-    seed: int = Field(default=0, ge=0, description="Decides which images are drawn; not the seed of a run.")
+    val_per_class: int = Field(default=5, ge=1, description=VAL_PER_CLASS)
 
 
-class Cifar100Options(CifarOptions):
-    """Which images are drawn."""
-
-    val_per_class: int = Field(default=5, ge=1, description=CifarOptions.model_fields["val_per_class"].description)
-
-
-class CifarLT(Dataset):
+class CifarLT(LongTailed):
     """Long-tailed CIFAR. The test split is CIFAR's own: balanced, 10,000 images.
-
-    Training and validation images together are as many as in the literature, which has no validation split and reports
-    the best or last epoch on the test images; here training goes without those held out.
 
     The archive is a pickle, read by torchvision after it has compared the md5 of every file with the published one. All
     images are kept in the cache folder as tensors, from which later runs take them.
     """
 
-    Options: type[CifarOptions] = CifarOptions
-    options: CifarOptions
-
     image_shape = (3, 32, 32)
     _source: ClassVar[Any]
-
-    def __init__(self, options: BaseModel | None = None, root: Path | None = None) -> None:
-        super().__init__(options, root if root is not None else self._default_root())
 
     @staticmethod
     def _default_root() -> Path:
@@ -81,40 +53,7 @@ class CifarLT(Dataset):
             raise DataError(f"{cls._source.url} could not be fetched into {folder}: {error}") from error
         return folder / cls._source.base_folder
 
-    @property
-    def class_names(self) -> list[str]:
-        return self._content[0]
-
-    def split(self, name: str) -> TensorSplit:
-        return self._content[1][name]
-
-    @property
-    def fingerprint(self) -> str:
-        return self._content[2]
-
-    @cached_property
-    def _content(self) -> tuple[list[str], dict[str, TensorSplit], str]:
-        """Class names, splits, and sha256 over the names and each split's positions in CIFAR, labels and images."""
-        options, (tensors, texts) = self.options, self._cifar()
-        labels = tensors["train.labels"].numpy()
-        drawn = imbalanced(labels, options.imbalance, options.seed)
-        kept, held_out = carve(labels[drawn], options.val_per_class, options.seed)
-        used = {
-            "train": ("train", drawn[kept]),
-            "val": ("train", drawn[held_out]),
-            "test": ("test", np.arange(len(tensors["test.labels"]))),
-        }
-        splits = {}
-        total = hashlib.sha256(texts["classes"].encode())
-        for name, (source, positions) in used.items():
-            chosen = torch.from_numpy(positions)
-            splits[name] = TensorSplit(tensors[f"{source}.images"][chosen], tensors[f"{source}.labels"][chosen])
-            for tensor in (chosen, splits[name].labels, splits[name].images):
-                total.update(tensor.numpy().data)
-        return json.loads(texts["classes"]), splits, total.hexdigest()
-
-    def _cifar(self) -> Kept:
-        """All of CIFAR: ``train.images`` uint8[50000, 3, 32, 32], ``train.labels`` int64[50000], test likewise; classes."""
+    def _whole(self) -> Kept:
         source = self._source
         if not (Path(str(self.root)) / source.base_folder).is_dir():
             raise self._absent(f"there is no folder {source.base_folder} in {self.root}.")

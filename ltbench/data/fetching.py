@@ -1,6 +1,5 @@
 """Downloading published annotation lists, each checked by its hash before it is put in place. Never images. No torch."""
 
-import os
 import urllib.request
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
@@ -11,6 +10,7 @@ from ltbench.data.facts import KnownList
 from ltbench.data.list_diff import known_variant
 from ltbench.data.published import Benchmark
 from ltbench.errors import DataError
+from ltbench.files import write_bytes
 
 TIMEOUT = 30.0
 """Seconds without an answer after which an address is given up."""
@@ -43,7 +43,7 @@ def fetch_lists(benchmark: Benchmark, lists: Iterable[KnownList], folder: Path) 
                 )
             yield file, "was there, verified"
         else:
-            _write(file, _download(known, file))
+            write_bytes(file, _download(known, file))
             yield file, "fetched, verified"
 
 
@@ -66,13 +66,3 @@ def _download(known: KnownList, file: Path) -> bytes:
         f"{file.name} could not be fetched; nothing was written. {'; '.join(failures)}. Without a network, download it "
         f"elsewhere and put it into {file.parent}."
     )
-
-
-def _write(file: Path, content: bytes) -> None:
-    beside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        beside.replace(file)
-    except OSError as error:
-        raise DataError(f"{file} cannot be written: {error.strerror}.") from error

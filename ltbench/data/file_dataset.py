@@ -16,7 +16,9 @@ from ltbench.data.image_list import ImageList
 from ltbench.errors import DataError
 
 if TYPE_CHECKING:
-    from ltbench.data.packed import PackSettings
+    from ltbench.data.contents import Contents
+    from ltbench.data.image_files import ImageFileSplit
+    from ltbench.data.packed import PackedSplit, PackSettings
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -40,7 +42,7 @@ class FileOptions(Dataset.Options):
 
 
 class FileDataset(Dataset):
-    """A dataset whose splits are lists of image files.
+    """A dataset whose splits are lists of image files. Every file is read once to know its content (:attr:`contents`).
 
     Subclasses give :meth:`image_list` and ``class_names``.
     """
@@ -84,7 +86,7 @@ class FileDataset(Dataset):
         if self.options.on_bad_image == "error":
             return {name: {} for name in SPLITS}
         return {
-            name: remembered_scan(images.files, f"checking {name} images", self.progress)
+            name: remembered_scan(images.files, self._found[name], f"checking {name} images", self.progress)
             for name, images in self._named.items()
         }
 
@@ -93,21 +95,44 @@ class FileDataset(Dataset):
         """The images of each split that are used."""
         found = {}
         for name, images in self._named.items():
-            kept = np.setdiff1d(np.arange(len(images)), [*self.bad[name]])
-            found[name] = images if len(kept) == len(images) else images.only(kept)
-            if not len(kept):
+            found[name] = images.only(self._kept(name)) if self.bad[name] else images
+            if not len(found[name]):
                 raise DataError(f"{self.name}: no image of the {name} split can be read.")
         return found
 
     @cached_property
+    def contents(self) -> dict[str, "Contents"]:
+        """What the files of :attr:`lists` hold. The first time all are read, later those that have changed."""
+        return {name: self._found[name].only(self._kept(name)) for name in self.lists}
+
+    @cached_property
     def fingerprint(self) -> str:
-        """sha256 over class names and, for each split in order, the images' names and labels."""
+        """sha256 over class names and, for each split in order, the images' names, labels and contents.
+
+        The contents are those of the files, also of a packed copy: it keeps the digests of what it was made from. From now
+        on a file that is read and has another content than it had is an error.
+        """
         total = hashlib.sha256(json.dumps(list(self.class_names)).encode())
         for name, images in self.lists.items():
             total.update(f"{name} {len(images)}\n".encode())
             total.update("\n".join(images.names).encode("utf-8", "surrogateescape"))
             total.update(np.ascontiguousarray(images.labels, dtype="<i8").tobytes())
+            total.update(self._digests(name).tobytes())
         return total.hexdigest()
+
+    def _digests(self, name: str) -> np.ndarray:
+        """uint8[N, 32] of a split's files."""
+        from ltbench.data.image_bytes import unreadable
+        from ltbench.data.packed import PackedSplit
+
+        split = self._splits[name]
+        if isinstance(split, PackedSplit):
+            return split.originals
+        found = self.contents[name]
+        for position in sorted(found.wrong)[:1]:
+            raise unreadable(self.lists[name].files[position], found.wrong[position])
+        split.expect(found)
+        return found.digests
 
     def pack_file(self, name: str, folder: Path | None = None) -> Path:
         """Where the packed copy of a split is, or would be: in ``folder``, else beside the images or in the cache folder."""
@@ -138,10 +163,26 @@ class FileDataset(Dataset):
         return {name: self.image_list(name) for name in SPLITS}
 
     @cached_property
-    def _splits(self) -> dict[str, Split]:
+    def _found(self) -> dict[str, "Contents"]:
+        """What the files hold that the annotations name."""
+        from ltbench.data.contents import read_contents
+
+        every = read_contents(
+            [file for images in self._named.values() for file in images.files], self.root, self.progress
+        )
+        ends = np.cumsum([len(images) for images in self._named.values()])
+        parts = np.split(np.arange(ends[-1]), ends[:-1])
+        return {name: every.only(part) for name, part in zip(self._named, parts, strict=True)}
+
+    def _kept(self, name: str) -> np.ndarray:
+        """int64[N], positions in the list of a split of the images that are used."""
+        return np.setdiff1d(np.arange(len(self._named[name])), [*self.bad[name]])
+
+    @cached_property
+    def _splits(self) -> dict[str, "ImageFileSplit | PackedSplit"]:
         return {name: self._opened(name) for name in SPLITS}
 
-    def _opened(self, name: str) -> Split:
+    def _opened(self, name: str) -> "ImageFileSplit | PackedSplit":
         from ltbench.data.image_files import ImageFileSplit
         from ltbench.data.packed import PackedSplit
 
@@ -155,4 +196,4 @@ class FileDataset(Dataset):
                 f"{self.name}: there is no packed copy of the {name} split ({path}). Make it with 'ltbench data pack "
                 f"{self.name}{root}'."
             )
-        return PackedSplit(self.lists[name], path, self.pack_settings, size)
+        return PackedSplit(self.lists[name], path, self.pack_settings, size, self.contents[name])

@@ -23,6 +23,10 @@ _DRAWN_BY = tuple(Path(file) for file in (glyph_drawing.__file__, glyph_letters.
 """What decides what is drawn: another version of it does not find this one's images in the cache."""
 
 
+MAX_SIZE, MAX_PIXELS = 1024, 4_000_000_000
+"""Bounds on the side of an image, and on the pixels of all: they are kept in memory, a byte each."""
+
+
 class GlyphsOptions(Dataset.Options):
     """What is drawn. The defaults are the benchmark; other values serve tests and other class-count profiles."""
 
@@ -39,7 +43,7 @@ class GlyphsOptions(Dataset.Options):
     )
     val_per_class: int = Field(default=20, ge=1, description="Validation images of each class.")
     test_per_class: int = Field(default=50, ge=1, description="Test images of each class.")
-    size: int = Field(default=28, ge=8, description="Side of the images in pixels.")
+    size: int = Field(default=28, ge=8, le=MAX_SIZE, description="Side of the images in pixels.")
     channels: Literal[1, 3] = Field(default=1, description="1: greyscale; 3: the same grey in three channels.")
     seed: int = Field(
         default=0, ge=0, description="Decides the images and which letter has which rank; not the seed of a run."
@@ -62,6 +66,12 @@ class GlyphsOptions(Dataset.Options):
             raise ValueError(f"num_classes {self.num_classes}, but train_counts has {len(self.train_counts)} entries")
         elif min(self.train_counts) < 1:
             raise ValueError("train_counts: every class needs at least 1 image")
+        most = self.max_count * self.num_classes if self.train_counts is None else sum(self.train_counts)
+        images = most + (self.val_per_class + self.test_per_class) * self.num_classes
+        if images * self.size**2 > MAX_PIXELS:
+            raise ValueError(
+                f"up to {images:,} images of {self.size} x {self.size} pixels do not fit: at most 4e9 pixels"
+            )
         return self
 
     def counts(self) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Images as they are stored: decoded, cut and resized one by one, answered as whole batches."""
 
+import hashlib
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
@@ -9,12 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from simplejpeg import decode_jpeg
+from simplejpeg import decode_jpeg, decode_jpeg_header
 from torch import Tensor
 from torch.nn import functional as F
 
 from ltbench.data.base import Batch
+from ltbench.data.contents import Contents
 from ltbench.data.cuts import CentreCut, Cut
+from ltbench.data.image_bytes import MAX_PIXELS, BadImage, read_bytes, unreadable
 from ltbench.data.image_list import ImageList
 from ltbench.errors import DataError
 from ltbench.threads import map_parts
@@ -25,12 +29,14 @@ _JPEG = b"\xff\xd8"
 _TOGETHER = 8
 """Images that one thread reads, and then cuts, in a row. A worker process has one thread."""
 
+_TOO_LARGE = f"more than the {MAX_PIXELS // 10**6} megapixels that are read"
+
 _LARGE = 80_000
 """Mean pixels of a stored image from which several threads are used: with smaller ones they wait for Python's lock."""
 
 
-class BadImage(Exception):
-    """An image that cannot be had; the message says why, without its path."""
+# Pillow warns of large pictures before their size can be asked for; what is too large for us is a bad image.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def read_image(path: str, upright: bool = False) -> Tensor:
@@ -44,34 +50,46 @@ def read_image(path: str, upright: bool = False) -> Tensor:
         upright: turn it as its EXIF orientation says.
 
     Raises:
-        BadImage: it is missing, empty, truncated or of no known format.
+        BadImage: it is missing, no regular file, empty, truncated, of no known format, or larger than ``MAX_PIXELS``.
     """
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 (a Path object costs as much as opening a small file)
-            content = file.read()
-    except OSError as error:
-        raise BadImage("no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)) from error
+    return decoded(read_bytes(path)[0], upright)
+
+
+def decoded(content: bytes, upright: bool = False) -> Tensor:
+    """The image in the content of a file, as :func:`read_image` gives it, and raises BadImage; its size is checked first."""
     if not content:
         raise BadImage("the file is empty")
     if content.startswith(_JPEG) and not upright:
         try:
+            height, width, _, _ = decode_jpeg_header(content)
+            _check_size(width, height)
             return torch.from_numpy(decode_jpeg(content)).permute(2, 0, 1)
         except ValueError:
             pass
     return _by_pillow(content, upright)
 
 
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadImage(f"{width:,} x {height:,} pixels: {_TOO_LARGE}")
+
+
 def _by_pillow(content: bytes, upright: bool) -> Tensor:
     try:
         with Image.open(BytesIO(content)) as image:
+            _check_size(*image.size)
             turned = ImageOps.exif_transpose(image) if upright else image
             if turned.mode.startswith("I"):
                 turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
             return torch.from_numpy(np.array(turned.convert("RGB"))).permute(2, 0, 1)
     except UnidentifiedImageError as error:
         raise BadImage("not an image") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        text = str(error)
+    except Image.DecompressionBombError as error:
+        raise BadImage(_TOO_LARGE) from error
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:  # each format's reader has its own ways to stumble over damaged bytes
+        text = " ".join(str(error).split()) or type(error).__name__
         raise BadImage("truncated" if "truncated" in text.lower() else f"cannot be decoded: {text}") from error
 
 
@@ -145,12 +163,23 @@ class ImageFileSplit(StoredSplit):
         # One block of bytes: a list of as many objects would be copied into every worker process bit by bit.
         self._files = np.array([file.encode("utf-8", "surrogateescape") for file in images.files], dtype=np.bytes_)
         self._upright = upright
+        self._expected: Contents | None = None
+
+    def expect(self, contents: Contents) -> None:
+        """From now on a file that holds anything else is an error: what it held is known, and in every key."""
+        self._expected = contents
 
     def image(self, index: int) -> Tensor:
         path = bytes(self._files[index]).decode("utf-8", "surrogateescape")
         try:
-            return read_image(path, self._upright)
+            content, found = read_bytes(path)
+            if self._expected is not None and tuple(self._expected.stamps[index]) != found:
+                self._compare(index, path, content)
+            return decoded(content, self._upright)
         except BadImage as error:
-            raise DataError(
-                f"image {path}: {error}. 'ltbench data check' lists all such images; --on-bad-image skip leaves them out."
-            ) from error
+            raise unreadable(path, error) from error
+
+    def _compare(self, index: int, path: str, content: bytes) -> None:
+        """Another stamp may be a touch or a link; other bytes are other data than the run began with."""
+        if self._expected is not None and hashlib.sha256(content).digest() != self._expected.digests[index].tobytes():
+            raise DataError(f"image {path} was changed after the run began. Leave the images alone and run it again.")

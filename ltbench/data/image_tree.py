@@ -38,18 +38,25 @@ class Labelled:
 def read_tree(root: Path, folder: Path) -> Labelled:
     """Every folder in ``folder`` that itself holds images is a class, named by its path in it (``a/abbey``).
 
-    Names that start with a dot are passed over, links are followed. Paths are sorted class by class. No file is opened or
-    asked for its properties, so that a million of them take seconds.
+    Names that start with a dot are passed over, links are followed, but no folder is read twice: a link back to one above it
+    would never end, and another to one beside it would give its images two classes. Paths are sorted class by class. No file
+    is opened or asked for its properties, so that a million of them take seconds.
 
     Args:
         root: the data root.
         folder: it, or a folder in it.
 
     Raises:
-        DataError: a folder cannot be read, an image lies in no class folder, or there is no image at all.
+        DataError: a folder cannot be read or is met twice, an image lies in no class folder, or there is no image at all.
     """
     images_of: dict[str, list[str]] = {}
+    met: dict[str, str] = {}
     for where, subfolders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
+        first = met.setdefault(os.path.realpath(where), where)
+        if first != where:
+            raise DataError(
+                f"{where} is a link that leads to {first}, which is read already. Take one of the two away."
+            )
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         images = [name for name in files if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
         if images:

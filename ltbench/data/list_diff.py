@@ -21,7 +21,7 @@ def known_variant(benchmark: Benchmark, name: str, content: bytes) -> str:
 def find_reference(benchmark: Benchmark, name: str, folders: Sequence[Path]) -> Path | None:
     """A published copy of list ``name``, under whatever file name, in the first of the folders that has one."""
     for folder in folders:
-        for file in sorted(folder.glob("*.txt*")):
+        for file in sorted(file for file in folder.glob("*.txt*") if file.is_file()):
             try:
                 content = read_content(file)
             except DataError:  # another file than a list: nothing to compare with

@@ -1,11 +1,11 @@
-"""Packed images: decoded and resized once, kept as raw pixels in one memory-mapped file, each with a checksum.
+"""Packed copies of image files: decoded and resized once (:mod:`ltbench.data.packed_file` has the format).
 
-Layout, little-endian: 8 bytes magic, 8 bytes length of the header, the header (JSON, padded), the table (an entry for each
-image), the pixels (uint8[H, W, 3], image after image). While it is written the file is called ``*.partial``; after all
-images are in, every one is read back and the file renamed. A partial file is continued where its table ends.
+While it is written the file is called ``*.partial``; after all images are in, every one is read back and the file renamed. A
+partial file is continued where its table ends. A file that is not what was written, or a copy of other files, is refused by
+a run; packing again sets it aside.
 """
 
-import json
+import hashlib
 import os
 import shutil
 import zlib
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,14 +23,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ltbench.canonical import digest
-from ltbench.data.image_files import BadImage, StoredSplit, read_image
+from ltbench.data.contents import Contents, read_contents
+from ltbench.data.image_bytes import BadImage, read_bytes, stamp
+from ltbench.data.image_files import StoredSplit, read_image
 from ltbench.data.image_list import ImageList
+from ltbench.data.packed_file import ENTRY, HEAD_BYTES, PackedFile, ends_of, read_head, unusable, write_head
 from ltbench.errors import DataError
+from ltbench.sealed import Damaged, set_aside
 from ltbench.threads import one_torch_thread
 
-_MAGIC = b"LTBPACK1"
-_HEADER_BYTES = 4096
-_ENTRY = np.dtype([("offset", "<u8"), ("height", "<u4"), ("width", "<u4"), ("crc", "<u4"), ("written", "<u4")])
 _CHUNK = 256
 """Images that are written before the table is."""
 
@@ -53,24 +54,32 @@ def pack_name(images: ImageList, split: str, settings: PackSettings) -> str:
     return f"{split}-{settings.short_side}-{_identity(images, settings)[:12]}.pack"
 
 
-def pack(images: ImageList, path: Path, settings: PackSettings, progress: Callable[[], None] = lambda: None) -> Path:
+def pack(
+    images: ImageList,
+    path: Path,
+    settings: PackSettings,
+    progress: Callable[[], None] = lambda: None,
+    contents: Contents | None = None,
+) -> Path:
     """Write the packed file of these images, or what is missing of it; ``progress`` is called for each image.
+
+    A file that is there is read whole. One that is damaged, or a copy of other files, is set aside with a line that says so.
+
+    Args:
+        contents: of the images' files, where they are known.
 
     Raises:
         DataError: images that cannot be read (all are named after the rest is packed), no room, or a file that does not
             read back as it was written.
     """
-    if path.is_file():
-        for _ in images.names:
-            progress()
-        return path
+    contents = contents or read_contents(images.files)
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(path.name + ".lock")):
-            if not path.is_file():
-                _write(images, partial, settings, progress)
-                verify(partial)
+            if not _usable(images, path, settings, contents, progress):
+                _write(images, partial, settings, contents, progress)
+                _read_back(partial)
                 partial.replace(path)
     except OSError as error:
         raise DataError(
@@ -80,9 +89,32 @@ def pack(images: ImageList, path: Path, settings: PackSettings, progress: Callab
     return path
 
 
+def _usable(
+    images: ImageList, path: Path, settings: PackSettings, contents: Contents, progress: Callable[[], None]
+) -> bool:
+    """Whether the packed file is there, whole, and of these images; what is there and is not is set aside."""
+    if not path.exists():
+        return False
+    try:
+        PackedSplit(images, path, settings, 1, contents)
+        verify(path, progress)
+    except Damaged as why:
+        set_aside(path, why, "packing again")
+        return False
+    return True
+
+
+def _read_back(partial: Path) -> None:
+    try:
+        verify(partial)
+    except Damaged as why:
+        set_aside(partial, why, "nothing of it is used")
+        raise DataError(f"{partial.name} does not read back as it was written. Check the disk and pack again.") from why
+
+
 def verify(path: Path, progress: Callable[[], None] = lambda: None) -> None:
     """Read every image of a packed file. Raises DataError for the first that is not what was written."""
-    packed = _Packed(path)
+    packed = PackedFile(path)
     for index in range(len(packed.table)):
         packed.pixels(index)
         progress()
@@ -117,100 +149,70 @@ def space_needed(images: ImageList, path: Path, settings: PackSettings, sample: 
 class PackedSplit(StoredSplit):
     """The images of a packed file; a byte that changed since it was written is an error when its image is read.
 
+    Args:
+        contents: of the files that ``images`` names, to see whether the copy is one of them; those that are not there are
+            passed over. None: nothing is known of them.
+
+    Attributes:
+        originals: uint8[N, 32], sha256 of the files that the images were decoded from.
+
     Raises:
-        DataError: there is no such file, or it is damaged or holds other images.
+        DataError: there is no such file, it is damaged, or holds other images.
     """
 
-    def __init__(self, images: ImageList, path: Path, settings: PackSettings, size: int) -> None:
+    def __init__(
+        self, images: ImageList, path: Path, settings: PackSettings, size: int, contents: Contents | None = None
+    ) -> None:
         super().__init__(images.labels, size)
-        self._packed = _Packed(path)
+        self._packed = PackedFile(path)
         if self._packed.header["identity"] != _identity(images, settings):
-            raise DataError(f"{path} holds other images than the lists name; run 'ltbench data pack' again.")
+            raise unusable(path, "holds other images than the lists name")
+        self.originals: np.ndarray = self._packed.table["original"]
+        if contents is not None and len(other := _differing(self.originals, contents)):
+            more = f" and {len(other) - 1:,} more" if len(other) > 1 else ""
+            raise unusable(path, f"was made of other images than are there now ({images.files[other[0]]}{more})")
 
     def image(self, index: int) -> Tensor:
         return torch.from_numpy(self._packed.pixels(index)).permute(2, 0, 1)
 
 
-class _Packed:
-    """A packed file, mapped into memory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.header, self.table, _ = _open(path)
-            self._bytes = np.memmap(path, np.uint8, "r")
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(
-                f"{path} is no packed file or a damaged one ({error}); delete it and pack again."
-            ) from error
-        if zlib.crc32(self.table.tobytes()) != self.header.get("table_crc", -1) and path.suffix != ".partial":
-            raise DataError(f"{path} is damaged: its table is not what was written. Delete it and pack again.")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
-
-    def pixels(self, index: int) -> np.ndarray:
-        """uint8[H, W, 3], a copy."""
-        entry = self.table[index]
-        start, height, width = int(entry["offset"]), int(entry["height"]), int(entry["width"])
-        found = np.array(self._bytes[start : start + height * width * 3])
-        if zlib.crc32(found.data) != entry["crc"] or not entry["written"]:
-            raise DataError(
-                f"{self.path}: image {index} is not what was written (checksum). Delete the file and pack again."
-            )
-        return found.reshape(height, width, 3)
+def _differing(originals: np.ndarray, contents: Contents) -> np.ndarray:
+    """Positions of the files that are there and not what the images were decoded from: int64[M]."""
+    return np.setdiff1d(np.flatnonzero((originals != contents.digests).any(axis=1)), [*contents.wrong])
 
 
 def _identity(images: ImageList, settings: PackSettings) -> str:
     return digest([list(images.names), settings.short_side, settings.upright])
 
 
-def _open(path: Path) -> tuple[dict[str, Any], np.ndarray, int]:
-    """(header, table, where the pixels begin)"""
-    with path.open("rb") as file:
-        start = file.read(len(_MAGIC) + 8)
-        if start[: len(_MAGIC)] != _MAGIC:
-            raise ValueError("it does not begin as one")
-        header = json.loads(file.read(int.from_bytes(start[len(_MAGIC) :], "little")))
-        file.seek(_HEADER_BYTES)
-        table = np.frombuffer(file.read(header["count"] * _ENTRY.itemsize), _ENTRY).copy()
-        if len(table) != header["count"]:
-            raise ValueError("it is cut short")
-        return header, table, file.tell()
-
-
-def _write_header(file: BinaryIO, header: dict[str, Any]) -> None:
-    text = json.dumps(header).encode()
-    file.seek(0)
-    file.write(_MAGIC + len(text).to_bytes(8, "little") + text.ljust(_HEADER_BYTES - len(_MAGIC) - 8))
-
-
-def _start(images: ImageList, partial: Path, settings: PackSettings) -> tuple[dict[str, Any], np.ndarray, int]:
-    """The partial file that is there, or a new one; one that cannot be continued is begun anew."""
+def _start(
+    images: ImageList, partial: Path, settings: PackSettings, contents: Contents
+) -> tuple[dict[str, Any], np.ndarray, int]:
+    """The partial file that is there, without images of files that have changed, or a new one."""
     header = {"count": len(images), "short_side": settings.short_side, "identity": _identity(images, settings)}
-    try:
-        found, table, start = _open(partial)
-        if found["identity"] == header["identity"]:
-            return header, table, start
-    except (OSError, ValueError, KeyError):
-        pass
+    if partial.exists():
+        try:
+            found, table, start = read_head(partial)
+            if found["identity"] == header["identity"]:
+                table[_differing(table["original"], contents)] = np.zeros((), ENTRY)
+                return header, table, start
+        except Damaged as why:
+            set_aside(partial, why, "beginning anew")
     with partial.open("wb") as file:
-        _write_header(file, header)
-        table = np.zeros(len(images), _ENTRY)
+        write_head(file, header)
+        table = np.zeros(len(images), ENTRY)
         file.write(table.tobytes())
         return header, table, file.tell()
 
 
-def _write(images: ImageList, partial: Path, settings: PackSettings, progress: Callable[[], None]) -> None:
-    header, table, start = _start(images, partial, settings)
+def _write(
+    images: ImageList, partial: Path, settings: PackSettings, contents: Contents, progress: Callable[[], None]
+) -> None:
+    header, table, start = _start(images, partial, settings, contents)
     bad: list[str] = []
     with partial.open("r+b") as file:
         missing = np.flatnonzero(table["written"] == 0)
-        ends = table["offset"] + 3 * table["height"].astype(np.uint64) * table["width"]
-        end = max(start, int(ends[table["written"] == 1].max(initial=0)))
+        end = max(start, int(ends_of(table).max(initial=0)))
         for _ in range(len(images) - len(missing)):
             progress()
         for positions, pictures in _decoded(images, missing, settings):
@@ -220,29 +222,46 @@ def _write(images: ImageList, partial: Path, settings: PackSettings, progress: C
                 if isinstance(picture, BadImage):
                     bad.append(f"{images.files[position]}: {picture}")
                     continue
-                content = picture.tobytes()
+                content = picture.pixels.tobytes()
                 file.write(content)
-                table[position] = (end, *picture.shape[:2], zlib.crc32(content), 1)
+                original = np.frombuffer(picture.original, np.uint8)
+                table[position] = (end, *picture.pixels.shape[:2], zlib.crc32(content), 1, original)
                 end += len(content)
             # The pixels must lie on the disk before the table says so.
             file.flush()
             os.fsync(file.fileno())
-            file.seek(_HEADER_BYTES)
+            file.seek(HEAD_BYTES)
             file.write(table.tobytes())
             file.flush()
         if bad:
             raise DataError(_unreadable(bad, len(images)))
-        _write_header(file, header | {"table_crc": zlib.crc32(table.tobytes())})
+        file.truncate(end)
+        write_head(file, header | {"table_crc": zlib.crc32(table.tobytes())})
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """uint8[H, W, 3], and the sha256 of the file that it was decoded from."""
+
+    pixels: np.ndarray
+    original: bytes
 
 
 def _decoded(
     images: ImageList, positions: np.ndarray, settings: PackSettings
-) -> Iterator[tuple[np.ndarray, list[np.ndarray | BadImage]]]:
-    """Chunks of positions with their pixels uint8[H, W, 3], or what is wrong with them."""
+) -> Iterator[tuple[np.ndarray, list[_Picture | BadImage]]]:
+    """Chunks of positions with their pictures, or what is wrong with them."""
 
-    def one(position: int) -> np.ndarray | BadImage:
+    def one(position: int) -> _Picture | BadImage:
+        file = images.files[position]
         try:
-            return _resized(read_image(images.files[position], settings.upright), settings.short_side)
+            content, before = read_bytes(file)
+            pixels = _resized(read_image(file, settings.upright), settings.short_side)
+            if stamp(file) != before:
+                return BadImage("changed while it was packed")
+            return _Picture(pixels, hashlib.sha256(content).digest())
         except BadImage as error:
             return error
 

@@ -1,16 +1,25 @@
 """Which image files cannot be read: all are decoded once."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import PIL
+import simplejpeg
 
 from ltbench.cache import cache_dir
 from ltbench.canonical import digest
 from ltbench.data.base import Watch
-from ltbench.data.image_files import BadImage, read_image
-from ltbench.files import write_json
+from ltbench.data.contents import Contents
+from ltbench.data.image_bytes import MAX_BYTES, MAX_PIXELS, BadImage
+from ltbench.data.image_files import read_image
+from ltbench.sealed import Damaged, read_json, set_aside, write_json
 from ltbench.threads import one_torch_thread
+
+_READ_BY = [PIL.__version__, simplejpeg.__version__, MAX_PIXELS, MAX_BYTES]
+"""What decides, beside its content, whether a file can be read."""
 
 
 def scan(files: Sequence[str], progress: Callable[[], None] = lambda: None) -> dict[int, str]:
@@ -29,20 +38,36 @@ def scan(files: Sequence[str], progress: Callable[[], None] = lambda: None) -> d
         return {position: text for position, text in enumerate(pool.map(wrong, files)) if text}
 
 
-def remembered_scan(files: Sequence[str], label: str, watch: Watch) -> dict[int, str]:
-    """As :func:`scan`; files of unchanged size and time are not decoded again."""
-    path = cache_dir() / "scans" / f"{digest([_state(file) for file in files])[:32]}.json"
-    if path.is_file():
-        return {int(position): text for position, text in json.loads(path.read_text(encoding="utf-8")).items()}
-    with watch(label, len(files)) as done:
-        bad = scan(files, done)
-    write_json(path, bad)
-    return bad
+def remembered_scan(files: Sequence[str], contents: Contents, label: str, watch: Watch) -> dict[int, str]:
+    """As :func:`scan`; files of the same contents in the same order are decoded once, wherever they lie.
+
+    Args:
+        contents: of the files.
+
+    Raises:
+        DataError: the cache folder cannot be written.
+    """
+    there = np.setdiff1d(np.arange(len(files)), [*contents.wrong])
+    key = digest([contents.digests[there].tobytes().hex(), _READ_BY])
+    path = cache_dir() / "scans" / f"{key[:32]}.json"
+    found = _remembered(path)
+    if found is None:
+        with watch(label, len(there)) as done:
+            found = scan([files[position] for position in there], done)
+        write_json(path, {"wrong": found}, _of(path), durable=False)
+    return contents.wrong | {int(there[place]): text for place, text in found.items()}
 
 
-def _state(file: str) -> tuple[str, int, int]:
+def _remembered(path: Path) -> dict[int, str] | None:
+    """What an earlier scan found; None where there is none, or a damaged one, which is set aside."""
+    if not path.exists():
+        return None
     try:
-        found = os.stat(file)  # noqa: PTH116 (a Path object for each of a million files costs more than the call)
-    except OSError:
-        return file, -1, -1
-    return file, found.st_size, found.st_mtime_ns
+        return {int(place): text for place, text in read_json(path, _of(path))["wrong"].items()}
+    except Damaged as why:
+        set_aside(path, why, "the images are decoded again")
+        return None
+
+
+def _of(path: Path) -> str:
+    return f"scan {path.stem}"

@@ -1,18 +1,15 @@
 """Tensors that take a while to make, kept in the cache folder as safetensors with their checksum."""
 
-import hashlib
-import json
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ltbench.cache import cache_dir
-from ltbench.errors import DataError
-from ltbench.files import save_beside, unwritable
+from ltbench.files import unwritable
+from ltbench.sealed import Damaged, set_aside
+from ltbench.sealed_tensors import read_tensors, write_tensors
 
 Kept = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors by name, and texts that go with them."""
@@ -41,33 +38,21 @@ def cached(name: str, make: Callable[[], Kept]) -> Kept:
 
 
 def _whole(path: Path) -> Kept | None:
-    """What the file holds; None where there is none, or a damaged one (with a warning)."""
+    """What the file holds; None where there is none, or a damaged one, which is set aside."""
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-            texts = file.metadata() or {}
-    except SafetensorError:
-        tensors, texts = {}, {}
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error}. Delete it, or set LTBENCH_CACHE to another folder."
-        ) from error
-    if texts.pop("checksum", None) == _checksum(tensors, texts):
-        return tensors, texts
-    print(f"ltbench: {path} is damaged; making it again.", file=sys.stderr)
-    return None
+        found = read_tensors(path, _of(path))
+    except Damaged as why:
+        set_aside(path, why)
+        return None
+    return found.tensors, found.texts
 
 
 def _stored(path: Path, tensors: dict[str, Tensor], texts: dict[str, str]) -> Kept:
-    save_beside(tensors, path, {**texts, "checksum": _checksum(tensors, texts)})
+    write_tensors(path, tensors, _of(path), texts)
     return tensors, texts
 
 
-def _checksum(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
-    total = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
-    for key in sorted(tensors):
-        total.update(f"{key} {list(tensors[key].shape)} {tensors[key].dtype}".encode())
-        total.update(tensors[key].contiguous().numpy().data)
-    return total.hexdigest()
+def _of(path: Path) -> str:
+    return f"dataset {path.stem}"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
-from ltbench.files import save_beside
+from ltbench.engine.compute import Compute
 from ltbench.optim import OptimConfig
+from ltbench.sealed import Damaged, set_aside
+from ltbench.sealed_tensors import Contents, read_tensors, write_tensors
 from ltbench.training import Kept, TrainingResult
 
 _BEST = "best epoch"
@@ -21,6 +22,9 @@ _BEST = "best epoch"
 
 SECONDS_BETWEEN = 10.0
 """Least time between two checkpoints of one training: writing must not cost more than the work it saves."""
+
+SECONDS_WORTH_SYNCING = 60.0
+"""Work that must outlast a power failure. Waiting for the disk after less would slow the training."""
 
 
 @dataclass
@@ -65,11 +69,29 @@ class Progress:
 
 
 class Checkpoint:
-    """One file ``<folder>/<label>.safetensors`` for one training of a stage."""
+    """One file ``<folder>/<label>.safetensors`` for one training of a stage, whose draft the folder lies in."""
 
     def __init__(self, folder: Path, label: str) -> None:
         self.path = folder / (re.sub(r"[^\w.=-]+", "_", label) + ".safetensors")
+        self._of = f"checkpoint {label} of {folder.parent.name}"
         self._saved_at = time.monotonic()
+
+    def usable(self, compute: Compute) -> bool:
+        """Whether there is one to go on from, on the word of the main process; a damaged one is set aside."""
+        return compute.agree(compute.is_main and self._is_whole())
+
+    def _is_whole(self) -> bool:
+        if not self.path.exists():
+            return False
+        try:
+            self._read()
+        except Damaged as why:
+            set_aside(self.path, why, "this training starts again")
+            return False
+        return True
+
+    def _read(self) -> Contents:
+        return read_tensors(self.path, self._of)
 
     def save(self, progress: Progress, kept: Kept, force: bool = False, **more: Any) -> None:
         """Write beside and rename; skipped within :data:`SECONDS_BETWEEN` of the last one unless forced.
@@ -84,11 +106,8 @@ class Checkpoint:
         }
         self.write(kept, standing, {_BEST: progress.best}, force)
 
-    def load(self, kept: Kept) -> tuple[Progress, dict[str, Any]] | None:
-        """Bring what is kept to where it stood after the last epoch kept, and the further values; None where there is no
-        checkpoint."""
-        if not self.path.exists():
-            return None
+    def load(self, kept: Kept) -> tuple[Progress, dict[str, Any]]:
+        """Bring what is kept to where it stood after the last epoch kept; also the further values. Raises Damaged."""
         standing, others = self.read(kept)
         history, epoch, accuracy = (standing.pop(name) for name in ("history", "best_epoch", "best_accuracy"))
         return Progress(history, epoch, accuracy, others.get(_BEST, {})), standing
@@ -97,28 +116,30 @@ class Checkpoint:
         self, kept: Kept, standing: Any, tensors: Mapping[str, Mapping[str, Tensor]], force: bool = False
     ) -> None:
         """Modules and optimisers by name, plain values, and groups of other tensors; skipped as in :meth:`save`."""
-        if not force and time.monotonic() - self._saved_at < SECONDS_BETWEEN:
+        unsaved = time.monotonic() - self._saved_at
+        if not force and unsaved < SECONDS_BETWEEN:
             return
         groups = {name: _tensors_of(part) for name, part in kept.items()} | dict(tensors)
         flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
         plain = {name: _plain_of(part) for name, part in kept.items() if isinstance(part, torch.optim.Optimizer)}
-        save_beside(flat, self.path, {"standing": json.dumps(standing), "optimizers": json.dumps(plain)})
+        texts = {"standing": json.dumps(standing), "optimizers": json.dumps(plain)}
+        write_tensors(self.path, flat, self._of, texts, durable=unsaved >= SECONDS_WORTH_SYNCING)
         self._saved_at = time.monotonic()
 
     def read(self, kept: Kept) -> tuple[Any, dict[str, dict[str, Tensor]]]:
-        """Fill modules and optimisers; the plain values, and the groups of other tensors."""
+        """Fill modules and optimisers; the plain values, and the groups of other tensors. Raises Damaged."""
         groups: dict[str, dict[str, Tensor]] = {name: {} for name in kept}
-        with safe_open(self.path, "pt") as file:
-            standing, plain = (json.loads(file.metadata()[name]) for name in ("standing", "optimizers"))
-            for key in file.keys():  # noqa: SIM118 (a safetensors file is not a dict)
-                group, _, name = key.partition(".")
-                groups.setdefault(group, {})[name] = file.get_tensor(key)
+        found = self._read()
+        plain = json.loads(found.texts["optimizers"])
+        for key, value in found.tensors.items():
+            group, _, name = key.partition(".")
+            groups.setdefault(group, {})[name] = value
         for name, part in kept.items():
             if isinstance(part, nn.Module):
                 part.load_state_dict(groups.pop(name))
             else:
                 _restore(part, groups.pop(name), plain[name])
-        return standing, groups
+        return json.loads(found.texts["standing"]), groups
 
 
 def _tensors_of(part: nn.Module | torch.optim.Optimizer) -> dict[str, Tensor]:

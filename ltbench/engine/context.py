@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.backbones import Backbone, create_backbone
@@ -26,6 +25,7 @@ from ltbench.engine.rounds import rounds
 from ltbench.engine.seeding import global_stream, stream
 from ltbench.engine.trainee import repeated
 from ltbench.errors import LtbenchError
+from ltbench.files import unwritable
 from ltbench.method import Classes, Member, Method
 from ltbench.mixing import MixConfig
 from ltbench.step import Minibatch
@@ -108,8 +108,12 @@ class StageContext:
 
     def log(self, **metrics: Any) -> None:
         if self._folder is not None and self._workbench.compute.is_main:
-            with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics) + "\n")
+            path = self._folder / "log.jsonl"
+            try:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(metrics) + "\n")
+            except OSError as error:
+                raise unwritable(path, error) from error
 
     def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
         return self._workbench.reporter.steps(f"{self.name} {label}", steps)
@@ -123,7 +127,10 @@ class StageContext:
         if not self._workbench.compute.is_main:
             return None
         path = self._folder / "artifacts" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
         return path
 
     def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
@@ -172,17 +179,18 @@ class StageContext:
         return feed.of_features(features, labels, views if isinstance(views, int) else len(views))(epoch)
 
 
-def rebuild(method: Method, context: StageContext, weights: Path) -> list[Member]:
-    """Members with the weights of a trained stage, in eval mode.
+def rebuild(method: Method, context: StageContext, weights: Callable[[], Mapping[str, Tensor]]) -> list[Member]:
+    """Members with the weights of a trained stage, in eval mode; ``weights`` reads them, as :func:`weights_of` names them.
 
     Raises:
         LtbenchError: ``build`` makes members that share other modules, or have other weights, than the stored ones.
     """
     members = build(method, context)
-    stored, expected = load_file(weights), weights_of(members)
-    if unlike := stored.keys() ^ expected.keys():
+    stored, expected = weights(), weights_of(members)
+    shapes = [{(name, value.shape) for name, value in tensors.items()} for tensors in (stored, expected)]
+    if unlike := shapes[0] ^ shapes[1]:
         raise LtbenchError(
-            f"method '{context.name}': built again, its members have other weights than were stored ('{min(unlike)}')."
+            f"method '{context.name}': built again, its members have other weights than were stored ('{min(unlike)[0]}')."
         )
     with torch.no_grad():
         for name, tensor in expected.items():

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from ltbench.backbones import Backbone, weights_digest
@@ -19,7 +18,8 @@ from ltbench.engine.loading import Batches, inference_batch, inference_loader
 from ltbench.engine.progress import Reporter
 from ltbench.engine.seeding import stream
 from ltbench.engine.shared_pass import SharedPass
-from ltbench.files import save_beside
+from ltbench.sealed import Damaged, set_aside
+from ltbench.sealed_tensors import read_tensors, write_tensors
 
 HEAD_CHUNK = 8192
 """Samples a head sees at once."""
@@ -136,15 +136,32 @@ class FeatureStore:
         keys = [self._key(backbone, name, view) for backbone in backbones]
         missing: dict[str, Backbone] = {}
         for key, backbone in zip(keys, backbones, strict=True):
-            if key not in self._memory:
-                path = self._path(key)
-                if self.compute.agree(path.exists()):
-                    self._memory[key] = _read(path)
-                else:
-                    missing[key] = backbone
+            if key not in self._memory and not self._recall(key):
+                missing[key] = backbone
         if missing:
             self._compute(missing, name, split, view)
         return [self._memory[key] for key in keys]
+
+    def _recall(self, key: str) -> bool:
+        """Take features from the cache, if the main process finds them whole; damaged ones are set aside."""
+        if self.compute.is_main:
+            self._read_whole(key)
+        if not self.compute.agree(key in self._memory):
+            return False
+        if key not in self._memory:
+            self._memory[key] = self._read(key)
+        return True
+
+    def _read_whole(self, key: str) -> None:
+        path = self._path(key)
+        if path.exists():
+            try:
+                self._memory[key] = self._read(key)
+            except Damaged as why:
+                set_aside(path, why)
+
+    def _read(self, key: str) -> Tensor:
+        return read_tensors(self._path(key), f"features {key}").tensors["features"]
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
@@ -168,7 +185,7 @@ class FeatureStore:
         for key, part in zip(missing, values.split(widths, dim=1), strict=True):
             self._memory[key] = part.contiguous()
             if self.compute.is_main:
-                save_beside({"features": part}, self._path(key))
+                write_tensors(self._path(key), {"features": part}, f"features {key}")
 
     def _view(self, name: str, split: Split, number: int) -> View:
         if not number:
@@ -177,8 +194,3 @@ class FeatureStore:
         batch = inference_batch(self.compute)
         cuts = isinstance(split, CutSplit)
         return AugmentedView(self.augment, self.size, self.seed, names, len(split), batch, cuts)
-
-
-def _read(path: Path) -> Tensor:
-    with safe_open(path, "pt") as file:
-        return file.get_tensor("features")

@@ -19,7 +19,7 @@ def rounds(
 ) -> Iterator[Round]:
     """See :meth:`ltbench.method.MethodContext.rounds`; checkpoints go into ``folder``."""
     checkpoint = Checkpoint(folder, label)
-    done: list[list[dict[str, Any]]] = checkpoint.read(keep)[0] if checkpoint.path.exists() else []
+    done: list[list[dict[str, Any]]] = checkpoint.read(keep)[0] if checkpoint.usable(compute) else []
     if len(done) != compute.agree(len(done)):
         raise DataError(f"{checkpoint.path}: this process does not see the checkpoint that the main one goes on from.")
     for metrics in chain(*done):

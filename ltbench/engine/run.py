@@ -1,8 +1,7 @@
 """The order of things: open the data, train the stages that are missing, fuse, measure, leave records."""
 
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,11 +15,12 @@ from ltbench.cache import cache_dir
 from ltbench.classes import classes_of
 from ltbench.config import RunConfig
 from ltbench.data.augment import Augment
-from ltbench.data.base import Dataset
+from ltbench.data.base import Dataset, check_splits
 from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, Workbench, build, confirm, rebuild, weights_of
-from ltbench.engine.evaluate import Measured, make_fuser
+from ltbench.engine.evaluations import Evaluations
 from ltbench.engine.inference import FeatureStore
+from ltbench.engine.mending import clear_away, refuse_to_train
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
 from ltbench.engine.precheck import check_before_training, check_built
 from ltbench.engine.processes import await_file, check_processes
@@ -28,15 +28,17 @@ from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.seeding import global_stream
 from ltbench.engine.stage_logits import StageLogits
-from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish
-from ltbench.files import save_beside, write_json
-from ltbench.logits import LogitsFolder, joined, read_logits
+from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish, read_draft, write_weights
+from ltbench.files import copy_folder
+from ltbench.logits import LogitsFolder, check_complete, joined, read_logits
 from ltbench.manager import plugins
 from ltbench.method import Member, Method
 from ltbench.recipe_files import requirements
 from ltbench.recipes import Resolved, resolve_config
 from ltbench.results.record import Record
-from ltbench.results.store import read_record, save
+from ltbench.results.store import save
+from ltbench.runs import run_of
+from ltbench.sealed import Damaged, set_aside, write_json
 
 
 def run(config: RunConfig, *, results: Path | None = None) -> Record:
@@ -66,10 +68,17 @@ class Engine:
 
     Args:
         evaluations: in place of those that the settings ask for: of the run's methods, or some of them, by its fusers.
+        analysed: methods whose logits the caller will read beside the evaluations (:meth:`logits_of`).
     """
 
-    def __init__(self, resolved: Resolved, reporter: Reporter, evaluations: Sequence[Evaluation] | None = None) -> None:
-        self.resolved, self.reporter = resolved, reporter
+    def __init__(
+        self,
+        resolved: Resolved,
+        reporter: Reporter,
+        evaluations: Sequence[Evaluation] | None = None,
+        analysed: Collection[str] = (),
+    ) -> None:
+        self.resolved, self.reporter, self.analysed = resolved, reporter, analysed
         config = resolved.config
         self.compute = Compute(config.compute)
         if not self.compute.is_main:
@@ -85,12 +94,20 @@ class Engine:
         self._methods: dict[str, Method] = {
             name: plugins().methods.load(name)(resolved.method_configs[name]) for name in resolved.order
         }
+        self._logits: dict[str, LogitsFolder] = {}
 
-    def execute(self, results: Path | None = None) -> list[tuple[Evaluation, Record]]:
-        """Train what is missing, evaluate everything, leave the records. Plugins hear of an error before it goes on."""
+    def execute(self, results: Path | None = None, *, train: bool = True) -> list[tuple[Evaluation, Record]]:
+        """Train what is missing, evaluate everything, leave the records. Plugins hear of an error before it goes on.
+
+        Args:
+            train: False refuses a run whose stages are not all in the cache.
+        """
+        if not train:
+            refuse_to_train(self.plan.stages, self.compute)
         try:
             check_processes(self.compute, self.cache, self.plan)
             plugins().call("ltbench_before_run", run=self.plan)
+            self._clear_away([stage.method for stage in self.plan.stages if not stage.evaluated])
             check_before_training(self.plan, self.resolved.method_configs, self._context, self.compute)
             for stage in self.plan.stages:
                 self.ensure(stage)
@@ -101,6 +118,9 @@ class Engine:
         except BaseException as error:
             plugins().call("ltbench_on_run_error", run=self.plan, error=error)
             raise
+
+    def _clear_away(self, used: Collection[str]) -> bool:
+        return clear_away(self.plan.stages, used, self.compute, self.reporter.line)
 
     def ensure(self, stage: Stage) -> None:
         """Train a stage unless it is there. Of two processes that want one, the second waits for the first."""
@@ -122,37 +142,64 @@ class Engine:
         with global_stream(self.resolved.config.seed, stage.method, "fit"):
             method.fit(context, members)
         seconds = time.perf_counter() - started
-        weights = draft / stage.weights.name
-        if self.compute.is_main:
-            save_beside(weights_of(members), weights)
+        seal = write_weights(stage, weights_of(members)) if self.compute.is_main else ""
         self.compute.wait()
-        await_file(weights)
-        confirm(stage.method, members, rebuild(method, context, weights), self.bench)
+        await_file(draft / stage.weights.name)
+        confirm(stage.method, members, rebuild(method, context, partial(read_draft, stage)), self.bench)
         if self.compute.is_main:
             names = [{"name": m.name, "classes": len(m.classes), "outside": m.outside} for m in members]
             about = {"created": _now(), "seconds": {"fit": seconds}, "members": names}
-            publish(stage, {**about, "num_processes": self.compute.world})
+            publish(stage, seal, {**about, "num_processes": self.compute.world})
             self.reporter.line(f"trained {stage.method}: {', '.join(m.name for m in members)} in {seconds:.0f} s")
 
     def infer(self) -> None:
         """Logits of the stages that have none: one pass over validation and one over test for all of them."""
-        missing = self.compute.agree([stage.method for stage in self.plan.stages if not stage.evaluated])
+        missing = self._without_logits()
+        if missing and self._clear_away(missing):
+            for stage in self.plan.stages:
+                self.ensure(stage)
+            missing = self._without_logits()
         if missing:
             self._stage_logits.write(
                 [(stage, self._rebuilt(stage)) for stage in self.plan.stages if stage.method in missing]
             )
 
+    def _without_logits(self) -> list[str]:
+        """Methods whose logits are to be made, as the main process finds them: they are not there, or damaged where needed."""
+        missing: list[str] = []
+        if self.compute.is_main:
+            needed = set(self.analysed)
+            for evaluation in self._possible():
+                if not self._evaluations.recall(evaluation):
+                    needed.update(evaluation.methods)
+            missing = [
+                stage.method for stage in self.plan.stages if not self._has_logits(stage, stage.method in needed)
+            ]
+        return self.compute.agree(missing)
+
+    def _has_logits(self, stage: Stage, read: bool) -> bool:
+        try:
+            check_complete(stage.logits)
+            if read:
+                self._logits_of(stage)
+        except Damaged as why:
+            if stage.logits.exists():
+                set_aside(stage.logits, why, "the logits are made again")
+            return False
+        return True
+
     def _rebuilt(self, stage: Stage) -> list[Member]:
-        return rebuild(self._methods[stage.method], self._context(stage.method, None), stage.weights)
+        return rebuild(self._methods[stage.method], self._context(stage.method, None), stage.read_weights)
 
     def evaluate(self, results: Path | None) -> list[tuple[Evaluation, Record]]:
         """Fuse the stored logits by every fuser of the plan; main process only."""
-        maker = RecordMaker(self.resolved, self.dataset, self._augment, self.compute, self.plan)
         done = []
         for evaluation in self._possible():
             with self.reporter.working(f"fusing {evaluation.label}"):
-                record = self._record(evaluation, maker)
-            save(record, self.plan.folder / "records")
+                record = self._evaluations.recall(evaluation)
+                if record is None:
+                    record = self._evaluations.make(evaluation, self.logits_of(evaluation.methods))
+            save(record, self.plan.folder / "records", sealed=True)
             if results is not None:
                 save(record, results)
             plugins().call("ltbench_after_run", run=self.plan, record=record)
@@ -160,29 +207,31 @@ class Engine:
         self._write_run(done)
         return done
 
-    def _record(self, evaluation: Evaluation, maker: RecordMaker) -> Record:
-        """The record of an evaluation; one made before from the same stages, settings and code is taken again."""
-        fuser = make_fuser(evaluation.fuser, self.bench.classes, self.resolved.fuser_configs.get(evaluation.fuser))
-        kept = self.cache / "evaluations" / f"{maker.key(evaluation, type(fuser))[:32]}.json"
-        if kept.is_file():
-            return read_record(kept)
-        content = self.logits_of(evaluation.methods)
-        record = maker.record(evaluation, content, Measured(fuser, content))
-        write_json(kept, record.model_dump(mode="json"))
-        return record
+    @cached_property
+    def _evaluations(self) -> Evaluations:
+        """Not before everything is trained: it leads to the test split."""
+        maker = RecordMaker(self.resolved, self.dataset, self._augment, self.compute, self.plan)
+        folder = self.cache / "evaluations"
+        return Evaluations(folder, self.plan, self.resolved, maker, self.bench.classes)
 
     def logits_of(self, methods: Sequence[str]) -> LogitsFolder:
-        """Stored logits of the members of these methods, named ``<method>/<member>``."""
-        folders = {stage.method: stage.logits for stage in self.plan.stages}
-        return joined([read_logits(folders[method]) for method in methods])
+        """Stored logits of the members of these methods, named ``<method>/<member>``. Raises Damaged."""
+        stages = {stage.method: stage for stage in self.plan.stages}
+        return joined([self._logits_of(stages[method]) for method in methods])
+
+    def _logits_of(self, stage: Stage) -> LogitsFolder:
+        if stage.method not in self._logits:
+            self._logits[stage.method] = read_logits(stage.logits, stage.of("logits"))
+        return self._logits[stage.method]
 
     def _possible(self) -> list[Evaluation]:
         """All evaluations but references of methods whose members are partial: those cannot stand alone."""
+        members = {stage.method: stage.report()["members"] for stage in self.plan.stages}
         return [
             evaluation
             for evaluation in self.plan.evaluations
             if evaluation.role == "run"
-            or [m.outside for m in self.logits_of(evaluation.methods).val.members] == ["none"]
+            or [m["outside"] for method in evaluation.methods for m in members[method]] == ["none"]
         ]
 
     def _open_dataset(self) -> Dataset:
@@ -191,8 +240,8 @@ class Engine:
         dataset = cls(self.resolved.dataset_options, config.root)
         dataset.progress = self.reporter.steps
         with self.compute.accelerator.main_process_first(), self.reporter.working(f"opening {config.name}"):
-            dataset.split("train")
-            dataset.split("val")
+            check_splits(dataset)
+            _ = dataset.fingerprint  # image files are read by one process, the others find what they hold remembered
         for name, samples in dataset.skipped.items():
             self.reporter.line(
                 f"{name}: {len(samples):,} images left out: {', '.join(samples[:3])}{', ...' * (len(samples) > 3)}"
@@ -249,7 +298,7 @@ class Engine:
         stages = {stage.method: stage for stage in self.plan.stages}
         required: dict[str, Callable[[], list[Member]]] = {
             # not self._rebuilt: a method's context must not lead to the engine and its test split
-            asked: partial(rebuild, self._methods[name], self._context(name, None), stages[name].weights)
+            asked: partial(rebuild, self._methods[name], self._context(name, None), stages[name].read_weights)
             for asked, name in requirements(method).items()
         }
         return StageContext(method, self.bench, folder, required)
@@ -257,8 +306,7 @@ class Engine:
     def _write_run(self, done: Sequence[tuple[Evaluation, Record]]) -> None:
         """``run.json``, and beside it what the methods wrote for people to look at."""
         for stage in self.plan.stages:
-            if (made := stage.folder / "artifacts").is_dir():
-                shutil.copytree(made, self.plan.folder / "artifacts" / stage.method, dirs_exist_ok=True)
+            copy_folder(stage.folder / "artifacts", self.plan.folder / "artifacts" / stage.method)
         write_json(
             self.plan.folder / "run.json",
             {
@@ -270,16 +318,13 @@ class Engine:
                 "seed": self.plan.config.seed,
                 "config": self.plan.config.model_dump(mode="json"),
                 "stages": {stage.method: stage.folder.name for stage in self.plan.stages},
+                "stage_keys": {stage.method: stage.key for stage in self.plan.stages},
                 "all": {
                     evaluation.label: record.accuracy(self.plan.config.folds)["all"] for evaluation, record in done
                 },
             },
+            run_of(self.plan.name),
         )
-
-
-def missing(plan: Run) -> list[str]:
-    """Methods of the plan whose stages are not in the cache."""
-    return [stage.method for stage in plan.stages if not stage.done]
 
 
 def _now() -> str:

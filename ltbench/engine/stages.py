@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from ltbench.canonical import digest
-from ltbench.errors import DataError
-from ltbench.files import unwritable, write_json
+from ltbench.files import sync_folder, unwritable
+from ltbench.logits import check_complete
 from ltbench.method import Method
+from ltbench.sealed import Damaged, read_json, set_aside, write_json
+from ltbench.sealed_tensors import read_tensors, write_tensors
 
 _TRAINING_CODE = (
     "ltbench.backbones",
@@ -69,8 +71,11 @@ class Stage:
 
     @property
     def done(self) -> bool:
-        """Trained."""
-        return (self.folder / "stage.json").is_file()
+        """Trained. Its weights are read, and checked, by whoever needs them."""
+        try:
+            return bool(self.report())
+        except Damaged:
+            return False
 
     @property
     def logits(self) -> Path:
@@ -79,23 +84,42 @@ class Stage:
 
     @property
     def evaluated(self) -> bool:
-        """Its logits are there."""
-        return (self.logits / "members.json").is_file()
+        """Its logits are there, whatever is in them."""
+        try:
+            check_complete(self.logits)
+        except Damaged:
+            return False
+        return True
 
     @property
     def weights(self) -> Path:
         return self.folder / "weights.safetensors"
 
+    def of(self, what: str) -> str:
+        """What a file of this stage says it is."""
+        return f"{what} of stage {self.method} {self.key}"
+
     def report(self) -> dict[str, Any]:
-        """``stage.json``: key, inputs, seconds, members. Raises DataError when it cannot be read."""
-        path = self.folder / "stage.json"
-        try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{path} cannot be read: {error}. Delete {self.folder} to train this stage again."
-            ) from error
-        return content
+        """``stage.json``: key, inputs, seconds, members, the seal of the weights.
+
+        Raises:
+            Damaged: it is not there or not what was written.
+            DataError: it cannot be read.
+        """
+        return read_json(self.folder / "stage.json", self.of("report"))
+
+    def read_weights(self) -> dict[str, Tensor]:
+        """Weights by name, checked. Raises as :meth:`report`."""
+        found = read_tensors(self.weights, self.of("weights"))
+        if found.sha256 != self.report()["weights_sha256"]:
+            raise Damaged(self.weights, "is damaged: stage.json was written with other weights")
+        return found.tensors
+
+    def check(self, weights: bool) -> None:
+        """Whether it can be used; its weights are looked at where they are to be read. Raises as :meth:`report`."""
+        self.report()
+        if weights:
+            self.read_weights()
 
 
 def make_stage(
@@ -150,14 +174,29 @@ def draft_of(stage: Stage) -> Path:
     return stage.folder.with_name(stage.folder.name + ".partial")
 
 
-def publish(stage: Stage, report: Mapping[str, Any]) -> None:
+def write_weights(stage: Stage, weights: Mapping[str, Tensor]) -> str:
+    """Into the draft; returns their seal. Raises DataError when the place cannot be written."""
+    return write_tensors(draft_of(stage) / stage.weights.name, weights, stage.of("weights"), durable=True)
+
+
+def read_draft(stage: Stage) -> dict[str, Tensor]:
+    """The weights in the draft. Raises as :func:`ltbench.sealed_tensors.read_tensors`."""
+    return read_tensors(draft_of(stage) / stage.weights.name, stage.of("weights")).tensors
+
+
+def publish(stage: Stage, weights_sha256: str, report: Mapping[str, Any]) -> None:
     """Make the draft the stage: only now can it be found. Its checkpoints are no longer needed."""
     draft = draft_of(stage)
     shutil.rmtree(draft / "checkpoint", ignore_errors=True)
-    write_json(draft / "stage.json", {"key": stage.key, "inputs": stage.inputs, **report})
-    if stage.folder.exists():
-        shutil.rmtree(stage.folder)
-    draft.rename(stage.folder)
+    about = {"key": stage.key, "inputs": stage.inputs, "weights_sha256": weights_sha256}
+    write_json(draft / "stage.json", {**about, **report}, stage.of("report"))
+    try:
+        if stage.folder.exists():
+            set_aside(stage.folder, Damaged(stage.folder, "is in the way of the stage that was trained"))
+        draft.rename(stage.folder)
+        sync_folder(stage.folder.parent)
+    except OSError as error:
+        raise unwritable(stage.folder, error) from error
 
 
 def code_of_class(cls: type) -> str:

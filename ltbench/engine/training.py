@@ -91,8 +91,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> Tra
     kept = {"model": trainee, "optimizer": optimizer, **{f"keep {name}": part for name, part in task.keep.items()}}
     if average is not None:
         kept["average"] = result
-    compute.set_scale()
-    progress, more = checkpoint.load(kept) or (Progress(), {})
+    progress, more = checkpoint.load(kept) if checkpoint.usable(compute) else (Progress(), {})
     compute.set_scale(more.get("scale"))
     if progress.epochs_done != compute.agree(progress.epochs_done):
         raise DataError(f"{checkpoint.path}: this process does not see the checkpoint that the main one goes on from.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.data.folds import FOLDS
-from ltbench.files import unwritable, write_json
+from ltbench.files import write_json, write_text
 from ltbench.report.figures import (
     bars_figure,
     class_counts_figure,
@@ -56,16 +56,6 @@ def write_csv(path: Path, lines: Iterable[Sequence[Any]]) -> Path:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return write_text(path, text.getvalue())
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Raises DataError when the place cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise unwritable(path, error) from error
-    return path
 
 
 def _data(path: Path, data: Mapping[str, Any], lines: Lines) -> list[Path]:

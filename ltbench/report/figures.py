@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from ltbench.data.folds import FOLDS
-from ltbench.files import unwritable
+from ltbench.files import written_beside
 
 FOLD_COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#009E73", "all": "#555555"}
 
@@ -146,15 +146,14 @@ def confidence_figure(edges: Sequence[float], counts: Mapping[str, Sequence[int]
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write ``path`` as PNG and, for print, the same as PDF beside it; both without a date. Raises DataError."""
-    written = [path.with_suffix(".png"), path.with_suffix(".pdf")]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(_STYLE):
-            figure.savefig(written[0], dpi=_DOTS_PER_INCH, metadata={"Software": None})
-            figure.savefig(written[1], metadata={"CreationDate": None, "Producer": None, "Creator": None})
-    except OSError as error:
-        raise unwritable(path, error) from error
-    return written
+    png, pdf = path.with_suffix(".png"), path.with_suffix(".pdf")
+    with matplotlib.rc_context(_STYLE):
+        with written_beside(png) as beside:
+            figure.savefig(beside, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+        with written_beside(pdf) as beside:
+            no_date = {"CreationDate": None, "Producer": None, "Creator": None}
+            figure.savefig(beside, format="pdf", metadata=no_date)
+    return [png, pdf]
 
 
 def _figure(width: float, height: float, widths: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:

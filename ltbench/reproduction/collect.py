@@ -16,7 +16,7 @@ from ltbench.engine.progress import Reporter
 from ltbench.engine.run import Engine
 from ltbench.errors import DataError
 from ltbench.logits import LogitsFolder
-from ltbench.reproduction.jobs import Asked, any_job, jobs, missing_plugins
+from ltbench.reproduction.jobs import Asked, Job, any_job, jobs, missing_plugins
 from ltbench.reproduction.outcomes import Data, Outcomes, of_records
 from ltbench.reproduction.spec import FigureSpec, Paper, RowSpec
 from ltbench.results.record import Record
@@ -64,7 +64,7 @@ def collect(
     for number, (seed, job) in enumerate(runs, 1):
         resolved = job.resolve(seed)
         evaluations = job.evaluations(resolved)
-        engine = Engine(resolved, reporter, list(evaluations.values()))
+        engine = Engine(resolved, reporter, list(evaluations.values()), _analysed(job, paper))
         engine.reporter.line(f"run {number} of {len(runs)}: seed {seed}, {job.label}")
         done = {(one.methods, one.fuser): record for one, record in engine.execute(results)}
         if not engine.compute.is_main:
@@ -88,6 +88,17 @@ def collect(
     collected.outcomes |= {name: Outcomes(correct, {}) for name, correct in oracles.items()}
     collected.missing = {name: gone for name, row in paper.rows.items() if (gone := missing_plugins(row))}
     return collected
+
+
+def _analysed(job: Job, paper: Paper) -> set[str]:
+    """Methods of a job whose logits are looked at beside its records."""
+    figures = {figure.row for figure in paper.figures}
+    return {
+        method
+        for name, row in job.rows.items()
+        if row.analysis == "oracle" or name in figures
+        for method in row.methods
+    }
 
 
 def _about(engine: Engine, seeds: Sequence[int]) -> Collected:

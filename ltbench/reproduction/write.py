@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ltbench.files import write_json
+from ltbench.files import write_json, write_text
 from ltbench.report.figure_data import (
     write_bars,
     write_class_counts,
     write_confidence,
     write_csv,
     write_expert_confusion,
-    write_text,
 )
 from ltbench.reproduction.markdown import FILE_NAME, drawable, page
 from ltbench.reproduction.pooled import pooled

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from ltbench.cache import cache_dir
 from ltbench.errors import DataError
+from ltbench.files import unreadable, write_text
 from ltbench.results.record import Record
 from ltbench.results.reported import Reported
+from ltbench.sealed import read_text, seal
 
 if TYPE_CHECKING:
     import pandas
@@ -35,26 +37,23 @@ def default_results_root(given: Path | None = None) -> Path:
     return here if here.is_dir() else cache_dir() / "runs"
 
 
-def save(record: Record, root: Path) -> Path:
+def save(record: Record, root: Path, *, sealed: bool = False) -> Path:
     """Write ``<root>/<dataset>/<name>.json``, whole or not at all; a file with the same text is left untouched.
+
+    Args:
+        sealed: with a checksum, which is compared whenever the file is read (:mod:`ltbench.sealed`): for the cache.
 
     Raises:
         DataError: the place cannot be written.
     """
     path = root / record.dataset.name / f"{record.name}.json"
-    text = to_json(record)
+    text = seal(to_json(record)) if sealed else to_json(record)
     try:
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
+        if path.is_file() and path.read_bytes() == text.encode():
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be written: {error.strerror or error}. Choose another folder with --results."
-        ) from error
-    return path
+        raise unreadable(path, error) from error
+    return write_text(path, text, advice=None if sealed else "Free some room or choose another folder with --results.")
 
 
 def to_json(record: Record) -> str:
@@ -89,7 +88,12 @@ def read_record(path: Path) -> Record:
     Raises:
         DataError: one line that names the file: it cannot be read, is malformed, or contradicts itself.
     """
-    return _checked(Record, _json(path), path)
+    return checked_record(_json(path), path)
+
+
+def checked_record(content: Any, path: Path) -> Record:
+    """The record in plain values that were read from ``path``. Raises as :func:`read_record`."""
+    return _checked(Record, content, path)
 
 
 def load_results(root: str | Path | None = None) -> "pandas.DataFrame":
@@ -149,11 +153,10 @@ def no_records(place: Path) -> DataError:
 
 
 def _json(path: Path) -> Any:
+    text = read_text(path, must=False)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
 
 

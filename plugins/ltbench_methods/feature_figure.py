@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ltbench.files import written_beside
+
 SHOWN_CLASSES = 6
 COLUMNS = 3
 SHOWN_SAMPLES = 150
@@ -44,7 +46,8 @@ def draw_features(
     figure.supxlabel("1st principal component")
     figure.supylabel("2nd principal component")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    figure.savefig(path, dpi=120)
+    with written_beside(path, durable=False) as beside:
+        figure.savefig(beside, format=path.suffix[1:], dpi=120)
 
 
 def _classes_to_show(real_labels: Tensor, synthetic_labels: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from tiny import TINY, TINY_EXPERTS, Outcome
 
 import ltbench
 from ltbench.logits import LogitsFolder, SplitLogits, write_logits
+from ltbench.metrics import calibration_error
 
 NUM_CLASSES = 5
 COUNTS = np.array([200, 120, 50, 30, 5])
@@ -55,8 +56,11 @@ def test_a_folder_is_fused_as_the_python_interface_does_it(ltb, folder: Path) ->
 
     for name, config in (("soft", {}), ("joint", {"l2": 0.01})):
         fuser = ltbench.get_fuser(name, NUM_CLASSES, **config).fit(members(val), val["labels"])
-        predictions = fuser.log_posterior(members(test)).argmax(dim=1)
+        log_q = fuser.log_posterior(members(test))
+        confidence, predictions = log_q.exp().max(dim=1)
         assert answer["fusers"][name]["accuracy"] == ltbench.fold_accuracy(predictions, test["labels"], COUNTS)
+        error = calibration_error(confidence, predictions == test["labels"])
+        assert answer["fusers"][name]["ece"] == pytest.approx(error, abs=1e-3)
     assert answer["fusers"]["joint"]["state"]
 
 
@@ -144,6 +148,19 @@ MALFORMED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "NaN": (
         of_tensors(lambda t: t["tail"].fill_(float("nan")), "val"),
         "val.safetensors: member 'tail': logits hold NaN",
+    ),
+    "classes beyond counting": (
+        of_json(lambda d: d["members"][1].update(classes=[0, 10**30])),
+        "'head': classes must be a list of",
+    ),
+    "counts beyond counting": (
+        of_json(lambda d: d.update(train_counts=[10**30] * 5)),
+        "train_counts must be 5 integers",
+    ),
+    "a truth value for a number": (of_json(lambda d: d.update(num_classes=True)), "'num_classes' is missing or no int"),
+    "no test sample": (
+        of_tensors(lambda t: t.update({name: value[:0] for name, value in t.items()})),
+        "test.safetensors holds no sample",
     ),
     "no validation sample": (
         of_tensors(lambda t: t.update({name: value[:0] for name, value in t.items()}), "val"),

@@ -10,6 +10,8 @@ from manager.modules import having, registering
 
 from ltbench.cli import invoke
 from ltbench.plugin import MethodSpec
+from ltbench.runs import run_of
+from ltbench.sealed import write_json
 
 pytestmark = pytest.mark.usefixtures("having_also")
 
@@ -24,8 +26,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def make_run(cache: Path, name: str, **content: Any) -> None:
-    (cache / "runs" / name).mkdir(parents=True)
-    (cache / "runs" / name / "run.json").write_text(json.dumps(content))
+    write_json(cache / "runs" / name / "run.json", content, run_of(name))
 
 
 def test_methods_come_with_summary_paper_and_provider(say: Callable[..., str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
-from tiny import DATA, TINY, TINY_EXPERTS, in_subprocess, settings
+from tiny import DATA, TINY, TINY_EXPERTS, TOGETHER, in_subprocess, settings
 
 import ltbench
 from ltbench import manager
@@ -278,8 +278,7 @@ def two_processes(shared_cache: Path) -> tuple[dict[str, Any], Path]:
     answer = cache / "answer.json"
     with FileLock(f"{cache}.lock"):
         if not answer.exists():
-            arguments = ["run", "-m", "experts", "-f", "joint", *TINY_EXPERTS, "--num-processes", 2, "--json"]
-            done = in_subprocess([*arguments, *settings(compute={"eval_batch_size": 8})], cache)
+            done = in_subprocess(["run", *TOGETHER], cache)
             assert done.code == 0, done.err
             answer.write_text(done.out)
     return json.loads(answer.read_text()), cache

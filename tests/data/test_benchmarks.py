@@ -81,6 +81,20 @@ def test_fetched_and_gzipped_lists_are_found(tree: Path, cache: Path) -> None:
     assert len(opened("places-lt", tree).image_list("test")) == 12
 
 
+def test_a_list_in_the_cache_that_is_not_the_published_one_costs_a_line(
+    tree: Path, lists: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened("places-lt", tree, lists=lists).image_list("train")
+    assert capsys.readouterr().err == ""
+    write_lists(cache / "lists" / "places-lt", "Places_LT", places_lists("easy-dir", *PLACES))
+    opened("places-lt", tree).image_list("train")
+    said = capsys.readouterr().err.splitlines()
+    assert [
+        f"Places_LT_{split}.txt is none of the published lists" in line
+        for split, line in zip(("train", "val", "test"), said, strict=True)
+    ] == [True] * 3
+
+
 def test_without_lists_it_says_where_it_looked_and_how_to_get_them(tree: Path, cache: Path) -> None:
     said = rf"Places_LT_train\.txt .* is in none of {re.escape(str(tree))}, .*'ltbench data fetch places-lt'"
     with pytest.raises(DataError, match=said):

@@ -74,6 +74,18 @@ def test_a_long_tailed_sample(labels: np.ndarray, seed: int, factor: float, larg
     assert (counts > np.minimum(has, exact - 1 - 1e-9) - 1e-9).all()
 
 
+def test_each_class_of_each_draw_has_the_stream_of_its_name() -> None:
+    """A committed record names its split by the seed: seed, 0 for held out or 1 for long-tailed, class."""
+    labels = np.array([0, 1, 0, 1, 1, 0, 0, 1, 0, 0])
+    held_out, used = [], []
+    for label, out, kept in ((0, 2, 6), (1, 2, 3)):
+        own = np.flatnonzero(labels == label)
+        held_out += np.random.default_rng([7, 0, label]).permutation(own)[:out].tolist()
+        used += np.random.default_rng([7, 1, label]).permutation(own)[:kept].tolist()
+    assert carve(labels, 2, 7)[1].tolist() == sorted(held_out)
+    assert imbalanced(labels, 2, 7).tolist() == sorted(used)
+
+
 def test_other_seeds_draw_other_images() -> None:
     labels = balanced(4, 50)
     assert not np.array_equal(carve(labels, 10, 0)[1], carve(labels, 10, 1)[1])

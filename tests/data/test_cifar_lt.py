@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 import ltbench
 from ltbench.data.base import SPLITS
-from ltbench.data.cifar_lt import Cifar10LT, Cifar100LT, CifarOptions
+from ltbench.data.cifar_lt import Cifar10LT, Cifar100LT
+from ltbench.data.long_tailed import LongTailedOptions
 from ltbench.errors import DataError
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -70,7 +71,7 @@ def cifar10(tmp_path: Path, draw_cifar10: Callable[..., Path]) -> Path:
 
 
 def opened(root: Path, **options: Any) -> Cifar10LT:
-    return Cifar10LT(CifarOptions(**{"imbalance": 4, "val_per_class": 3, **options}), root)
+    return Cifar10LT(LongTailedOptions(**{"imbalance": 4, "val_per_class": 3, **options}), root)
 
 
 def numbers_of(dataset: Cifar10LT, split: str) -> list[int]:
@@ -217,7 +218,7 @@ def test_fetching_into_the_cache_makes_the_dataset_work_without_a_root(
 ) -> None:
     folder = Cifar10LT.fetch()
     assert folder.is_relative_to(cache)
-    assert Cifar10LT(CifarOptions(imbalance=4, val_per_class=3)).fingerprint == opened(cifar10).fingerprint
+    assert Cifar10LT(LongTailedOptions(imbalance=4, val_per_class=3)).fingerprint == opened(cifar10).fingerprint
 
 
 def test_fetching_again_downloads_nothing(tmp_path: Path, served: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +236,7 @@ def test_a_download_that_fails_is_an_error_with_the_address(tmp_path: Path, monk
 @pytest.mark.parametrize("wrong", [{"imbalance": 0.5}, {"val_per_class": 0}, {"seed": -1}, {"classes": 10}])
 def test_impossible_options_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
-        CifarOptions(**wrong)
+        LongTailedOptions(**wrong)
 
 
 def test_they_are_found_by_name(cifar10: Path) -> None:

@@ -279,3 +279,17 @@ def test_a_split_is_opened(tmp_path: Path, cache: Path) -> None:
     assert batch.images.dtype == torch.uint8 and batch.images.shape[:2] == (4, 3)
     assert batch.labels.tolist() == [0, 0, 1, 1]
     assert torch.equal(batch.images[:, 0].flatten(1).float().mean(1), 100.0 * batch.labels)
+
+
+@pytest.mark.parametrize("target", ["../..", "..", ".", "../bee"])
+def test_a_link_to_a_folder_that_is_read_anyway_is_refused(root: Path, target: str) -> None:
+    (root / "train" / "cat" / "again").symlink_to(target)
+    with pytest.raises(DataError, match=r"train/.* is a link that leads to .*train.*, which is read already"):
+        opened(root).image_list("train")
+
+
+def test_a_link_to_nowhere_or_to_itself_is_no_folder(root: Path) -> None:
+    before = opened(root).image_list("train").names
+    (root / "train" / "cat" / "loop").symlink_to("loop")
+    (root / "train" / "cat" / "nowhere").symlink_to("nothing")
+    assert opened(root).image_list("train").names == before

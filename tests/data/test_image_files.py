@@ -1,18 +1,21 @@
 """Image files: what is read is what Pillow shows; cuts are torchvision's; what cannot be read is named."""
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from pictures import ROTATED, bad_files, good_files, picture
+from pictures import ROTATED, bad_files, good_files, huge_jpeg, huge_png, no_files, picture
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as reference
 
 from ltbench.data.cuts import CentreCut, Cut, RandomCut
-from ltbench.data.image_files import BadImage, ImageFileSplit, read_image
+from ltbench.data.image_bytes import MAX_PIXELS, BadImage, read_bytes
+from ltbench.data.image_files import ImageFileSplit, read_image
 from ltbench.data.image_list import ImageList
 from ltbench.errors import DataError
 
@@ -54,6 +57,80 @@ def test_what_is_wrong_with_a_bad_file_is_said(wrong: str, tmp_path: Path) -> No
     split = ImageFileSplit(ImageList(["x"], [str(path)], np.zeros(1, np.int64)), 8)
     with pytest.raises(DataError, match=f"{re.escape(str(path))}: .*{wrong}.*--on-bad-image skip"):
         split[0]
+
+
+@pytest.mark.parametrize("wrong", ["a named pipe", "a device", "a socket", "Too many levels of symbolic links"])
+def test_what_is_no_file_is_neither_opened_nor_waited_for(
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = no_files(tmp_path / "x")[wrong]
+    monkeypatch.setattr(os, "open", None)
+    with pytest.raises(BadImage, match=wrong):
+        read_image(str(path))
+
+
+def test_a_folder_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(BadImage, match="not a regular file but a folder"):
+        read_image(str(tmp_path))
+
+
+def test_a_pipe_that_comes_between_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, pipe = tmp_path / "x.png", no_files(tmp_path / "x")["a named pipe"]
+    picture().save(file)
+    status = file.stat()
+    monkeypatch.setattr(os, "stat", lambda path: status)
+    with pytest.raises(BadImage, match="a named pipe"):
+        read_bytes(str(pipe))
+
+
+@pytest.mark.parametrize("path", ["a\0b.jpg", "x" * 300 + ".jpg"])
+def test_a_path_that_cannot_be_is_a_bad_image(path: str) -> None:
+    with pytest.raises(BadImage):
+        read_image(path)
+
+
+def test_a_file_too_large_to_be_a_picture_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "x.png").open("wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(BadImage, match=r"a file of 1,000,000,000,000 bytes: more than the 800,000,000 that are read"):
+        read_image(str(tmp_path / "x.png"))
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("make", [huge_png, huge_jpeg])
+def test_a_picture_beyond_the_limit_is_refused_by_its_header(
+    make: Callable[..., Path], upright: bool, tmp_path: Path
+) -> None:
+    path = make(tmp_path / "x.jpg")
+    with pytest.raises(BadImage, match=r"13,000 x 13,000 pixels: more than the 100 megapixels that are read"):
+        read_image(str(path), upright)
+
+
+def test_the_limit_is_said_for_what_pillow_itself_refuses(tmp_path: Path) -> None:
+    with pytest.raises(BadImage, match="more than the 100 megapixels that are read"):
+        read_image(str(huge_png(tmp_path / "x.png", 60_000, 60_000)))
+
+
+def test_a_picture_within_the_limit_is_read_up_to_its_end(tmp_path: Path) -> None:
+    side = int(MAX_PIXELS**0.5)
+    with pytest.raises(BadImage, match="truncated|cannot be decoded"):
+        read_image(str(huge_png(tmp_path / "x.png", side, side)))
+
+
+@pytest.mark.parametrize("kind", ["rgb", "png", "palette", "bmp", "deep"])
+def test_damaged_bytes_are_read_or_a_bad_image(kind: str, tmp_path: Path) -> None:
+    path = good_files(tmp_path)[kind]
+    whole, random, said = path.read_bytes(), np.random.default_rng(0), []
+    for _ in range(30):
+        spoilt = bytearray(whole)
+        for position in random.integers(0, min(len(whole), 400), 3):
+            spoilt[position] = random.integers(256)
+        path.write_bytes(spoilt)
+        try:
+            assert read_image(str(path)).shape[0] == 3
+        except BadImage as error:
+            said.append(str(error))
+    assert all(text and len(text.splitlines()) == 1 for text in said)
 
 
 def one(path: Path, cut: Cut) -> Tensor:

@@ -5,14 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import tree
+from pictures import picture, tree
 
 from ltbench.data import packed
+from ltbench.data.contents import read_contents
 from ltbench.data.cuts import CentreCut
 from ltbench.data.image_files import ImageFileSplit, read_image
 from ltbench.data.image_list import ImageList
 from ltbench.data.packed import PackedSplit, PackSettings, pack, pack_name, verify
+from ltbench.data.packed_file import ENTRY
 from ltbench.errors import DataError
+
+from .spoiling import SPOIL
 
 SETTINGS = PackSettings(short_side=24)
 
@@ -139,3 +143,109 @@ def test_workers_open_the_file_themselves(images: ImageList, tmp_path: Path) -> 
     )
     for batch in loader:
         assert torch.equal(batch.images, split.__getitems__(batch.indices.tolist()).images)
+
+
+def change(images: ImageList, index: int) -> None:
+    """Another picture under the old name."""
+    picture(50, 36, seed=99).save(images.files[index])
+
+
+def test_a_copy_of_other_files_under_the_same_names_is_refused(images: ImageList, tmp_path: Path) -> None:
+    path = pack(images, target(tmp_path, images), SETTINGS)
+    change(images, 4)
+    with pytest.raises(
+        DataError, match=r"was made of other images than are there now \(.*b/0\.jpg\)\. Delete it, or let"
+    ):
+        PackedSplit(images, path, SETTINGS, 16, read_contents(images.files))
+    Path(images.files[4]).unlink()  # what is not there cannot be compared
+    PackedSplit(images, path, SETTINGS, 16, read_contents(images.files))
+
+
+def test_a_copy_of_other_files_is_set_aside_and_packed_again(
+    images: ImageList, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = pack(images, target(tmp_path, images), SETTINGS)
+    change(images, 4)
+    pack(images, path, SETTINGS)
+    split = PackedSplit(images, path, SETTINGS, 16, read_contents(images.files))
+    assert float((split.image(4).float() - shrunk(images.files[4])).abs().max()) <= 1
+    assert f"set aside as {path.name}.damaged, packing again" in capsys.readouterr().err
+    assert path.with_name(f"{path.name}.damaged").is_file()
+
+
+def shrunk(file: str) -> torch.Tensor:
+    image = read_image(file)[None].float()
+    return torch.nn.functional.interpolate(image, (24, 33), mode="bilinear", antialias=True)[0]
+
+
+def test_an_interrupted_packing_takes_changed_images_anew(
+    images: ImageList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = target(tmp_path, images)
+    last = Path(images.files[8]).read_bytes()
+    Path(images.files[8]).write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 9 images cannot be read"):
+        pack(images, path, SETTINGS)
+    Path(images.files[8]).write_bytes(last)
+    change(images, 1)
+    read: list[str] = []
+    monkeypatch.setattr(packed, "read_image", lambda file, upright: read.append(file) or read_image(file, upright))
+    split = PackedSplit(images, pack(images, path, SETTINGS), SETTINGS, 16, read_contents(images.files))
+    assert sorted(read) == sorted([images.files[1], images.files[8]])
+    assert float((split.image(1).float() - shrunk(images.files[1])).abs().max()) <= 1
+
+
+def test_an_image_that_changes_while_it_is_packed_is_not_packed(
+    images: ImageList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changing(file: str, upright: bool) -> torch.Tensor:
+        if file == images.files[2]:
+            change(images, 2)
+        return read_image(file, upright)
+
+    monkeypatch.setattr(packed, "read_image", changing)
+    with pytest.raises(DataError, match=r"1 of 9 images cannot be read: .*a/2\.jpg: changed while it was packed"):
+        pack(images, target(tmp_path, images), SETTINGS)
+
+
+@pytest.mark.parametrize("kind", SPOIL)
+def test_a_spoilt_copy_is_named_by_a_run_and_packed_again(
+    kind: str, images: ImageList, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = pack(images, target(tmp_path, images), SETTINGS)
+    whole = path.read_bytes()
+    table = 4096 + 9 * ENTRY.itemsize
+    positions = [*range(0, 90, 29), *range(4080, table, 101), *range(table, len(whole), 7001), len(whole) - 1]
+    for position in positions if kind == "flip" else [0]:
+        SPOIL[kind](path, position)
+        with pytest.raises(DataError, match=f"{path.name} (is damaged|cannot be read)") as caught:
+            [PackedSplit(images, path, SETTINGS, 16).image(index) for index in range(9)]
+        assert len(str(caught.value).splitlines()) == 1
+        capsys.readouterr()
+        assert pack(images, path, SETTINGS).read_bytes() == whole
+        said = capsys.readouterr().err
+        assert (f"{path} is damaged" in said and "set aside as" in said) == (kind != "delete")
+
+
+@pytest.mark.parametrize("kind", SPOIL)
+def test_a_spoilt_partial_copy_never_becomes_a_whole_one(kind: str, images: ImageList, tmp_path: Path) -> None:
+    path, last = target(tmp_path, images), Path(images.files[8]).read_bytes()
+    Path(images.files[8]).write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 9 images cannot be read"):
+        pack(images, path, SETTINGS)
+    Path(images.files[8]).write_bytes(last)
+    whole = pack(images, tmp_path / "whole.pack", SETTINGS)
+    reference = PackedSplit(images, whole, SETTINGS, 16)
+    partial = path.with_name(f"{path.name}.partial")
+    before = partial.read_bytes()
+    for position in [*range(0, 4096, 1500), *range(4096, len(before), 1999)] if kind == "flip" else [0]:
+        partial.write_bytes(before)
+        SPOIL[kind](partial, position)
+        try:
+            pack(images, path, SETTINGS)
+        except DataError as error:
+            assert "does not read back" in str(error)  # noqa: PT017 (not every byte matters: one may be packed again)
+            pack(images, path, SETTINGS)
+        split = PackedSplit(images, path, SETTINGS, 16, read_contents(images.files))
+        assert all(torch.equal(split.image(index), reference.image(index)) for index in range(9))
+        path.unlink()

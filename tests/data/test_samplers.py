@@ -128,12 +128,15 @@ def test_a_fixed_draw_of_the_reject_class_stays() -> None:
     assert set(range(100, 120)) <= drawn[0]
     other = RejectSampler(inside, outside, 7, generator=Generator().manual_seed(1))
     assert set(epoch(other)) != drawn[0]
+    torch.manual_seed(5)
+    assert set(epoch(RejectSampler(inside, outside, 7, generator=Generator().manual_seed(0)))) == drawn[0]
 
 
 def test_a_redrawn_reject_class_reaches_all_outside_samples_in_time() -> None:
     sampler = RejectSampler(torch.arange(100, 120), torch.arange(30), 10, redraw=True)
     drawn = [epoch(sampler, seed) for seed in range(40)]
     assert all(len(set(one)) == 30 == len(one) for one in drawn)
+    assert all(set(range(100, 120)) <= set(one) for one in drawn)
     assert set().union(*drawn) == {*range(30), *range(100, 120)}
 
 
@@ -141,6 +144,13 @@ def test_reject_samples_are_spread_over_the_epoch() -> None:
     sampler = RejectSampler(torch.arange(1000), torch.arange(1000, 2000), 1000, redraw=True)
     first_half = epoch(sampler)[:1000]
     assert 400 < sum(position >= 1000 for position in first_half) < 600
+
+
+@pytest.mark.parametrize("redraw", [True, False])
+def test_none_or_all_of_the_outside_samples_may_be_used(redraw: bool) -> None:
+    for used in (0, 7):
+        sampler = RejectSampler(torch.arange(5), torch.arange(10, 17), used, redraw, Generator().manual_seed(0))
+        assert sorted(epoch(sampler)) == [*range(5), *range(10, 10 + used)]
 
 
 def test_more_reject_samples_than_there_are_is_an_error() -> None:
@@ -168,6 +178,13 @@ def test_mixed_batches(num_inside: int, num_outside: int, batch_size: int, share
     times = Counter(position for position in drawn if position >= 1000)
     often = [times[position] for position in outside.tolist()]
     assert max(often) - min(often) <= 1
+
+
+def test_each_place_of_a_mixed_batch_is_of_either_kind() -> None:
+    """Each process takes a part of the batch: both kinds come first, and last, half of the time."""
+    sampler = MixedBatchSampler(torch.arange(8), torch.arange(1000, 1008), 4)
+    strangers = (torch.tensor([epoch(sampler, seed) for seed in range(600)]) >= 1000).double().mean(dim=0)
+    assert (strangers - 0.5).abs().max() < 5 * (0.25 / 600) ** 0.5  # five standard deviations
 
 
 def test_a_mixed_batch_needs_both_kinds() -> None:

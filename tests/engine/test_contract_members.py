@@ -14,7 +14,6 @@ from ltbench.data.samplers import InstanceSampler
 from ltbench.engine import checkpoint
 from ltbench.engine.context import StageContext, rebuild, weights_of
 from ltbench.errors import LtbenchError, UsageError
-from ltbench.files import save_beside
 from ltbench.forks import fork
 from ltbench.method import Member, Method, OneClassifier
 from ltbench.method_contract import Patterns, workbench
@@ -129,8 +128,8 @@ def test_shared_weights_are_stored_once_and_rebuilt_right(context: StageContext,
     assert [name for name in stored if name.endswith("trunk.conv1.weight")] == ["expert0.backbone.trunk.conv1.weight"]
     assert sum(name.endswith("layer4.0.conv1.weight") for name in stored) == {Forked: 3, Shared: 1}[method]
     assert sum(name.endswith("head.weight") for name in stored) == 3
-    save_beside(stored, tmp_path / "weights.safetensors")
-    again = rebuild(method(), StageContext("toy", context._workbench, None, {}), tmp_path / "weights.safetensors")
+    copies = {name: value.clone() for name, value in stored.items()}
+    again = rebuild(method(), StageContext("toy", context._workbench, None, {}), lambda: copies)
     for ours, theirs in zip(again, members, strict=True):
         assert weights_digest(ours.module) == weights_digest(theirs.module)
 
@@ -270,9 +269,9 @@ def test_two_ways_to_say_what_is_minimised_are_one_too_many(context: StageContex
 
 
 def test_members_built_without_what_was_shared_are_refused(context: StageContext, tmp_path: Path) -> None:
-    save_beside(weights_of(Shared().build(context)), tmp_path / "weights.safetensors")
+    stored = weights_of(Shared().build(context))
     with pytest.raises(LtbenchError, match="built again, its members have other weights than were stored"):
-        rebuild(Forked(), StageContext("toy", context._workbench, None, {}), tmp_path / "weights.safetensors")
+        rebuild(Forked(), StageContext("toy", context._workbench, None, {}), lambda: stored)
 
 
 class Killed(BaseException):

@@ -1,12 +1,13 @@
 """Random streams: same name, same numbers; nothing else can shift them."""
 
+import hashlib
 import random
 
 import numpy as np
 import pytest
 import torch
 
-from ltbench.engine.seeding import global_stream, stream, stream_seed
+from ltbench.engine.seeding import global_stream, seed_globals, stream, stream_seed
 
 
 def draw() -> tuple[float, float, float]:
@@ -21,6 +22,21 @@ def test_a_stream_depends_on_the_seed_and_every_part_of_its_name() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
     first, again = (torch.rand(5, generator=stream(0, "a")) for _ in range(2))
     assert torch.equal(first, again)
+
+
+def test_a_seed_is_the_first_63_bits_of_the_name_s_hash() -> None:
+    """What runs drew yesterday they draw tomorrow."""
+    digest = hashlib.sha256(b"3/train/epoch/12").hexdigest()
+    assert stream_seed(3, "train", "epoch", 12) == int(digest[:16], 16) // 2
+
+
+def test_every_global_generator_gets_the_seed() -> None:
+    value = 2**62 + 2**33 + 12_345
+    with global_stream(0, "anything"):
+        seed_globals(value)
+        drawn = draw()
+    ours = torch.rand((), generator=torch.Generator().manual_seed(value))
+    assert drawn == (float(ours), np.random.RandomState(value % 2**32).rand(), random.Random(value).random())
 
 
 def test_inside_a_global_stream_the_same_numbers_are_drawn_each_time() -> None:

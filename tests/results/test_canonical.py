@@ -35,6 +35,7 @@ def test_order_of_keys_does_not_matter(value: dict[str, int]) -> None:
 
 def test_exact_text_and_hash() -> None:
     assert canonical_json({"b": [1, 2.5], "a": None}) == '{"a":null,"b":[1,2.5]}'
+    assert canonical_json("größe") == '"größe"'
     assert digest({"a": 1}) == hashlib.sha256(b'{"a":1}').hexdigest()
 
 

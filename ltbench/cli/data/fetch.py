@@ -1,4 +1,4 @@
-"""``ltbench data fetch``: download annotation lists, verified, without importing torch; CIFAR through torchvision."""
+"""``ltbench data fetch``: download annotation lists, verified, without importing torch; small image sets by torchvision."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def command(name: str, folder: Path | None, as_json: bool) -> None:
     """Download the annotation lists of a benchmark: which images are in which split, and their labels.
 
     They come from the public repositories that hold them, and each is kept only if its hash is the published one. Their
-    images are never downloaded: 'ltbench data check NAME' says where they come from. Of cifar10-lt and cifar100-lt the
-    images themselves are fetched, by torchvision.
+    images are never downloaded: 'ltbench data check NAME' says where they come from. Of cifar10-lt,
+    cifar100-lt and fashion-mnist-lt the images themselves are fetched, by torchvision.
     """
     from ltbench.cli.output import print_json
     from ltbench.data.facts import known_lists
