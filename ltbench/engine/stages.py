@@ -34,6 +34,7 @@ _TRAINING_CODE = (
     "ltbench.engine.fitting",
     "ltbench.engine.inference",
     "ltbench.engine.loading",
+    "ltbench.engine.order",
     "ltbench.engine.rounds",
     "ltbench.engine.seeding",
     "ltbench.engine.shared_pass",
