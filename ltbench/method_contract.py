@@ -114,7 +114,7 @@ def _check(
         same = torch.equal(_logits(member, images), _logits(rebuilt, images))
         assert same, f"{name}, member '{member.name}': built again and given the stored weights, it answers differently"
     if not transductive:
-        _check_independence(name, again, first._workbench)
+        _check_independence(first.name, again, first._workbench)
 
     second = context(folder / "second")
     repeated = _fit(make(), second, _build(make(), second)[0])
