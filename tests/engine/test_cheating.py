@@ -211,7 +211,7 @@ def test_declared_fusers_run_in_a_track_of_their_own(ltb: Ltb, tmp_path: Path) -
     ]
 
     shown = ltb("--plugin", path, "show", "neighbours")
-    assert "transductive  may look at other samples: ranked in a track of its own" in shown.out
+    assert "transductive may look at other samples: ranked in a track of its own" in shown.out
     assert ltb("plugin", "test", path).code == 0
 
 
