@@ -78,6 +78,8 @@ class MethodSpec(Spec):
         controls: methods that are trained and evaluated beside this one in every run of it, each alone: what it has to
             beat. What a user sets of this method holds for them, too, as far as their ``Config`` has it.
         ensemble: takes part in ``--method all``.
+        transductive: a member's logits for an image may depend on the other images of its batch; the rows of such a method
+            are ranked in a track of their own. Without it the engine refuses members that do.
 
     Raises:
         ValueError: as :class:`Spec`, or the name is ``all``.
@@ -90,6 +92,7 @@ class MethodSpec(Spec):
     recipe: str = ""
     controls: tuple[str, ...] = ()
     ensemble: bool = False
+    transductive: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,12 +107,15 @@ class FuserSpec(Spec):
     Attributes:
         control: apply it to every required method alone, too, as the control beside each ensemble: a calibration of
             one classifier, fitted on the same validation set, that an ensemble has to beat.
+        transductive: the posterior of a sample may depend on the other test samples; its rows are ranked in a track of
+            their own. Without it the engine refuses a fuser whose posterior does.
     """
 
     kind: ClassVar[str] = "fuser"
 
     _: KW_ONLY
     control: bool = False
+    transductive: bool = False
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,10 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
         ("starts from", ", ".join(about.get("requires", ()))),
         ("recipes", "; ".join(recipes)),
         ("control", "applied to every required method alone, too" if about.get("control") else ""),
+        (
+            "transductive",
+            "may look at other samples: ranked in a track of its own" if about.get("transductive") else "",
+        ),
     ]
 
 

@@ -13,11 +13,12 @@ from torch import Tensor
 from ltbench.backbones import Backbone, create_backbone
 from ltbench.config import BackboneConfig
 from ltbench.data.augment import Augment, AugmentConfig
-from ltbench.data.base import Split
+from ltbench.data.base import Split, no_test_split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.feeding import Feed
 from ltbench.engine.fitting import Fitting
+from ltbench.engine.independence import FewSamples, check_members
 from ltbench.engine.inference import FeatureStore, View, run_over
 from ltbench.engine.loading import EpochBatches
 from ltbench.engine.progress import Reporter
@@ -26,6 +27,7 @@ from ltbench.engine.seeding import global_stream, stream
 from ltbench.engine.trainee import repeated
 from ltbench.errors import LtbenchError
 from ltbench.files import unwritable
+from ltbench.manager import plugins
 from ltbench.method import Classes, Member, Method
 from ltbench.mixing import MixConfig
 from ltbench.step import Minibatch
@@ -205,6 +207,7 @@ def confirm(name: str, trained: Sequence[Member], rebuilt: Sequence[Member], ben
 
     Raises:
         LtbenchError: they answer otherwise.
+        PluginError: a member's logits for a sample depend on others, and the method's spec does not say so.
     """
     view, few = View(bench.augment, bench.image_size), torch.arange(min(TRIED, len(bench.val)))
     for one, other in zip(trained, rebuilt, strict=True):
@@ -214,11 +217,14 @@ def confirm(name: str, trained: Sequence[Member], rebuilt: Sequence[Member], ben
                 f"method '{name}': member '{one.name}', built again with its stored weights, answers otherwise than after its "
                 "training. Keep all that it learns in parameters or buffers of its module."
             )
+    if not plugins().methods.get(name).spec.transductive:
+        check_members(name, rebuilt, FewSamples("val", bench.val, bench.features))
 
 
 def build(method: Method, context: StageContext) -> list[Member]:
     """The method's untrained members. Raises LtbenchError for names or class ids that cannot be right."""
-    with global_stream(context._workbench.seed, context.name, "build"):
+    doing = f"method '{context.name}' is built"
+    with global_stream(context._workbench.seed, context.name, "build"), no_test_split(doing):
         members = method.build(context)
     names = [member.name for member in members]
     if not members or len(set(names)) < len(names):
@@ -228,6 +234,13 @@ def build(method: Method, context: StageContext) -> list[Member]:
     for member in members:
         context._workbench.compute.place(member.module)
     return members
+
+
+def fit(method: Method, context: StageContext, members: list[Member]) -> None:
+    """Train the method's members in place. Raises PluginError when it opens a test split."""
+    doing = f"method '{context.name}' is trained"
+    with global_stream(context._workbench.seed, context.name, "fit"), no_test_split(doing):
+        method.fit(context, members)
 
 
 def weights_of(members: Sequence[Member]) -> dict[str, Tensor]:

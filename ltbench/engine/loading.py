@@ -240,7 +240,7 @@ def inference_batch(compute: Compute) -> int:
 
 
 class _InOrder:
-    """A split, or the samples of it at ``indices``, read as ``cut_of`` their positions says where it can be cut."""
+    """A split, or the samples of it at ``indices``, as :func:`read` gives them."""
 
     def __init__(self, split: Split, cut_of: CutOf, indices: Tensor | None) -> None:
         self.split, self.cut_of = split, cut_of
@@ -251,6 +251,11 @@ class _InOrder:
 
     def __getitems__(self, positions: list[int]) -> Batch:
         samples = positions if self.indices is None else [self.indices[position] for position in positions]
-        if isinstance(self.split, CutSplit):
-            return self.split.cut(samples, self.cut_of(samples))
-        return self.split.__getitems__(samples)
+        return read(self.split, samples, self.cut_of)
+
+
+def read(split: Split, samples: list[int], cut_of: CutOf) -> Batch:
+    """The samples at these positions, read as ``cut_of`` them says where the split can be cut."""
+    if isinstance(split, CutSplit):
+        return split.cut(samples, cut_of(samples))
+    return split.__getitems__(samples)

@@ -73,6 +73,7 @@ def make_plan(resolved: Resolved, dataset: Dataset, precision: str, root: Path) 
             **_shared_inputs(config, dataset, precision),
             "config": _with_contents(resolved.method_configs[name]),
             "plugin": {"distribution": found.plugin.distribution, "version": found.plugin.version},
+            **({"transductive": True} if found.spec.transductive else {}),
         }
         requires = [stages[required] for required in requirements(name).values()]
         stages[name] = make_stage(root, plugins().methods.load(name), name, inputs, requires)

@@ -1,5 +1,6 @@
 """From a measured posterior to the record of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ltbench.analysis.oracle import oracle
@@ -14,9 +15,11 @@ from ltbench.engine.plan import Evaluation, Run
 from ltbench.engine.stages import code_of_class, code_of_modules
 from ltbench.fuser import Fuser, MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits
+from ltbench.manager import plugins
 from ltbench.metrics import accuracy_from_counts, calibration_error, class_counts
 from ltbench.recipe_files import dependency_order
 from ltbench.recipes import Resolved
+from ltbench.registry import is_transductive
 from ltbench.results.provenance import environment
 from ltbench.results.record import Record, logits_digest, make_record, row_config
 from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageInfo, Track
@@ -26,6 +29,8 @@ _EVALUATION_CODE = (
     "ltbench.calibration",
     "ltbench.data.folds",
     "ltbench.engine.evaluate",
+    "ltbench.engine.independence",
+    "ltbench.engine.order",
     "ltbench.engine.recording",
     "ltbench.fuser",
     "ltbench.metrics",
@@ -66,6 +71,7 @@ class RecordMaker:
                     self.resolved.config.model_dump(mode="json"), evaluation.methods, order, evaluation.fuser
                 ),
                 "role": evaluation.role,
+                "transductive": is_transductive(plugins().fusers, fuser) or _transductive(evaluation.methods),
                 "stages": [stage.key for stage in self.plan.stages if stage.method in order],
                 "fuser_code": code_of_class(fuser),
                 "evaluation_code": code_of_modules(_EVALUATION_CODE),
@@ -93,7 +99,7 @@ class RecordMaker:
             nll=measured.nll,
             timings=seconds | measured.seconds,
             stages=[StageInfo(method=stage.method, key=stage.key) for stage in stages],
-            track=self._track(order[0]),
+            track=self._track(evaluation, order[0], measured.transductive),
             environment=self.environment,
             logits_sha256={name: _digest(getattr(content, name)) for name in ("val", "test")},
             fuser_state=measured.fuser.state(),
@@ -101,7 +107,7 @@ class RecordMaker:
             notes=[],
         )
 
-    def _track(self, root: str) -> Track:
+    def _track(self, evaluation: Evaluation, root: str, fuser_is_transductive: bool) -> Track:
         """What rows must share to be ranked together. ``root``: the method that the others start from; its epochs count."""
         config = self.resolved.config
         optim = config.settings[root].get("optim", {})
@@ -122,6 +128,7 @@ class RecordMaker:
             epochs=optim.get("epochs", 0),
             augmentation=augmentation,
             resolution=self.resolution,
+            transductive=fuser_is_transductive or _transductive(evaluation.methods),
         )
 
     @staticmethod
@@ -137,6 +144,10 @@ class RecordMaker:
         )
         accuracy = {rule: accuracy_from_counts(right, total, content.train_counts, rule) for rule in FOLD_RULES}
         return {"oracle": {"accuracy": accuracy, "chooses_among": told.chooses_among}}
+
+
+def _transductive(methods: Sequence[str]) -> bool:
+    return any(plugins().methods.get(name).spec.transductive for name in methods)
 
 
 def _info(member: MemberLogits) -> MemberInfo:

@@ -15,9 +15,9 @@ from ltbench.cache import cache_dir
 from ltbench.classes import classes_of
 from ltbench.config import RunConfig
 from ltbench.data.augment import Augment
-from ltbench.data.base import Dataset, check_splits
+from ltbench.data.base import Dataset, check_splits, no_test_split
 from ltbench.engine.compute import Compute
-from ltbench.engine.context import StageContext, Workbench, build, confirm, rebuild, weights_of
+from ltbench.engine.context import StageContext, Workbench, build, confirm, fit, rebuild, weights_of
 from ltbench.engine.evaluations import Evaluations
 from ltbench.engine.inference import FeatureStore
 from ltbench.engine.mending import clear_away, refuse_to_train
@@ -26,7 +26,6 @@ from ltbench.engine.precheck import check_before_training, check_built
 from ltbench.engine.processes import await_file, check_processes
 from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
-from ltbench.engine.seeding import global_stream
 from ltbench.engine.stage_logits import StageLogits
 from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish, read_draft, write_weights
 from ltbench.files import copy_folder
@@ -91,9 +90,10 @@ class Engine:
         self.bench = self._workbench()
         features = {"val": self.bench.features, "test": self._feature_store()}
         self._stage_logits = StageLogits(self.dataset, config.dataset.name, self.compute, features)
-        self._methods: dict[str, Method] = {
-            name: plugins().methods.load(name)(resolved.method_configs[name]) for name in resolved.order
-        }
+        with no_test_split("the methods of the run are made"):
+            self._methods: dict[str, Method] = {
+                name: plugins().methods.load(name)(resolved.method_configs[name]) for name in resolved.order
+            }
         self._logits: dict[str, LogitsFolder] = {}
 
     def execute(self, results: Path | None = None, *, train: bool = True) -> list[tuple[Evaluation, Record]]:
@@ -139,8 +139,7 @@ class Engine:
         method, context = self._methods[stage.method], self._context(stage.method, draft)
         members = build(method, context)
         check_built(self.plan, context, members)
-        with global_stream(self.resolved.config.seed, stage.method, "fit"):
-            method.fit(context, members)
+        fit(method, context, members)
         seconds = time.perf_counter() - started
         seal = write_weights(stage, weights_of(members)) if self.compute.is_main else ""
         self.compute.wait()
@@ -269,6 +268,7 @@ class Engine:
             config.seed,
             self.reporter,
             identity,
+            dataset.fingerprint,
         )
 
     def _workbench(self) -> Workbench:

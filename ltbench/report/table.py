@@ -83,6 +83,7 @@ def track_text(protocol: Protocol) -> str:
     start = "from scratch" if track.pretraining == "none" else f"pretrained ({track.pretraining})"
     return (
         f"{track.backbone}, {start}, {track.epochs} {epochs}, augmentation {track.augmentation}, {track.resolution} px"
+        f"{', transductive' if track.transductive else ''}"
     )
 
 

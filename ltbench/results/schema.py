@@ -64,6 +64,7 @@ class Track(Part):
         epochs: of the stage that every method starts from.
         augmentation: of the training images, in words or as a hash.
         resolution: pixels of the (square) input.
+        transductive: what is said of a sample may depend on other test samples; a method or the fuser declares it.
     """
 
     backbone: str
@@ -71,6 +72,7 @@ class Track(Part):
     epochs: int = Field(ge=0)
     augmentation: str
     resolution: int = Field(ge=1)
+    transductive: bool = False
 
 
 class StageInfo(Part):
