@@ -5,14 +5,20 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+MOST_EPOCHS = 10**6
+LARGEST_BATCH = 2**24
+"""Beyond the largest that anyone has trained with: what is larger was not meant."""
+
 
 class OptimConfig(BaseModel):
     """SGD with momentum. ``epochs`` is raised where ``min_steps`` asks for more (small subsets have few steps an epoch)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(90, ge=0, description="passes over the training samples; 0: keep the starting point")
-    batch_size: int = Field(256, ge=1, description="samples a step, over all processes")
+    epochs: int = Field(
+        90, ge=0, le=MOST_EPOCHS, description="passes over the training samples; 0: keep the starting point"
+    )
+    batch_size: int = Field(256, ge=1, le=LARGEST_BATCH, description="samples a step, over all processes")
     lr: float = Field(0.1, gt=0, description="peak learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum")
     nesterov: bool = Field(False, description="Nesterov momentum")

@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from ltbench.cli.options import json_option, results_option, set_option
+from ltbench.cli.options import Command, json_option, results_option, set_option
 
 EPILOG = """
 Examples:
@@ -21,7 +21,7 @@ A folder of logits holds members.json, val.safetensors and test.safetensors; doc
 """
 
 
-@click.command("fuse", epilog=EPILOG)
+@click.command("fuse", cls=Command, epilog=EPILOG)
 @click.argument("source", metavar="FOLDER_OR_RUN")
 @click.option(
     "-f", "--fuser", "fusers", multiple=True, required=True, metavar="NAME", help="A fuser; several are all evaluated."

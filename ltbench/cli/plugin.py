@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ltbench.cli.options import Group
+
 if TYPE_CHECKING:
     from ltbench.manager import Plugins
     from ltbench.registry import PluginRecord
@@ -23,7 +25,7 @@ FILES = {
 """Template in ``ltbench/cli/skeleton`` -> where it goes."""
 
 
-@click.group("plugin")
+@click.group("plugin", cls=Group)
 def command() -> None:
     """Start a plugin, or test one."""
 

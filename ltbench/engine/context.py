@@ -23,8 +23,9 @@ from ltbench.engine.inference import FeatureStore, View, run_over
 from ltbench.engine.progress import Reporter
 from ltbench.engine.rounds import rounds
 from ltbench.engine.seeding import global_stream, stream
-from ltbench.errors import LtbenchError
+from ltbench.errors import LtbenchError, PluginError
 from ltbench.files import unwritable
+from ltbench.manager import plugin_code
 from ltbench.method import Classes, Loss, Member, Method, Round, TrainingResult, Validation
 from ltbench.optim import OptimConfig
 
@@ -64,6 +65,7 @@ class Workbench:
                 image_shape=self.image_shape,
                 pretrained=self.backbone.pretrained,
                 checkpoint=self.backbone.checkpoint,
+                unused=self.backbone.unused,
                 projection=self.backbone.projection,
                 kwargs=self.backbone.kwargs,
             )
@@ -206,8 +208,13 @@ def confirm(name: str, trained: Sequence[Member], rebuilt: Sequence[Member], ben
 
 
 def build(method: Method, context: StageContext) -> list[Member]:
-    """The method's untrained members. Raises LtbenchError for names or class ids that cannot be right."""
-    with global_stream(context._workbench.seed, context.name, "build"):
+    """The method's untrained members.
+
+    Raises:
+        LtbenchError: names or class ids that cannot be right.
+        PluginError: ``build`` failed.
+    """
+    with plugin_code("method", context.name, "build"), global_stream(context._workbench.seed, context.name, "build"):
         members = method.build(context)
     names = [member.name for member in members]
     if not members or len(set(names)) < len(names):
@@ -217,6 +224,35 @@ def build(method: Method, context: StageContext) -> list[Member]:
     for member in members:
         context._workbench.compute.place(member.module)
     return members
+
+
+def fit(method: Method, context: StageContext, members: list[Member]) -> None:
+    """Train the members in place. Raises PluginError where ``fit``, its loss or its sampler failed."""
+    with plugin_code("method", context.name, "fit"), global_stream(context._workbench.seed, context.name, "fit"):
+        method.fit(context, members)
+
+
+@torch.no_grad()
+def try_heads(name: str, members: Sequence[Member]) -> None:
+    """Let each member's head answer on blank features: a width that is wrong shows before the training of method ``name``.
+
+    Raises:
+        PluginError: a head fails, or does not answer one logit for each class (and one more with ``outside = "reject"``).
+    """
+    for member in members:
+        example = next(member.module.parameters(), torch.empty(0))
+        blank = torch.zeros(2, member.backbone.num_features, device=example.device)
+        modes = [(module, module.training) for module in member.head.modules()]
+        with plugin_code("method", name, f"the head of member '{member.name}'"):
+            shape = tuple(member.head.eval()(blank).shape)
+        for module, training in modes:
+            module.training = training
+        if shape != (2, member.width):
+            covered = f"{len(member.classes)} classes" + (" and 'reject'" if member.outside == "reject" else "")
+            raise PluginError(
+                f"method '{name}': the head of member '{member.name}' answers logits of shape {shape} to 2 samples; "
+                f"(2, {member.width}) was expected, for {covered}."
+            )
 
 
 def weights_of(members: Sequence[Member]) -> dict[str, Tensor]:

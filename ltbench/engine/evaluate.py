@@ -1,6 +1,7 @@
 """From stored logits to a record: fit the fuser on validation, measure its posterior on test."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,20 +10,33 @@ from torch import Tensor
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits
 from ltbench.logits import LogitsFolder
-from ltbench.manager import plugins
+from ltbench.manager import plugin_code, plugins
 
 
 class SingleMember(Fuser):
     """``none``: one member over all classes, its softmax taken as it is."""
 
     def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
-        if len(members) != 1 or members[0].outside != "none":
-            names = ", ".join(member.name for member in members)
-            known = ", ".join(plugins().fusers.names()) or "none is installed"
-            raise UsageError(
-                f"members {names} must be fused to cover every class: choose a fuser with --fuser ({known})."
-            )
+        refuse_unfused([member.name for member in members], [member.outside for member in members])
         return members[0].logits.log_softmax(dim=1)
+
+
+def refuse_unfused(names: Sequence[str], outside: Sequence[str]) -> None:
+    """Say why members make no posterior without a fuser: they are several, or the one does not cover every class.
+
+    Raises:
+        UsageError: they do not.
+    """
+    known = ", ".join(plugins().fusers.names()) or "none is installed"
+    partial = [name for name, others in zip(names, outside, strict=True) if others != "none"]
+    if len(names) > 1:
+        what = f"members {', '.join(names)} must be fused: each answers on its own"
+        what += ", none over all classes" if len(partial) == len(names) else ""
+    elif partial:
+        what = f"member {names[0]} covers some of the classes alone, and must be fused"
+    else:
+        return
+    raise UsageError(f"{what}. Choose a fuser with --fuser ({known}).")
 
 
 def make_fuser(name: str, num_classes: int, config: FuserConfig | None = None) -> Fuser:
@@ -30,7 +44,8 @@ def make_fuser(name: str, num_classes: int, config: FuserConfig | None = None) -
     if name == "none":
         return SingleMember(num_classes)
     cls: type[Fuser] = plugins().fusers.load(name)
-    return cls(num_classes, config)
+    with plugin_code("fuser", name, "its constructor"):
+        return cls(num_classes, config)
 
 
 class Measured:
@@ -45,10 +60,12 @@ class Measured:
 
     def __init__(self, fuser: Fuser, content: LogitsFolder) -> None:
         started = time.perf_counter()
-        fuser.fit(content.val.members, content.val.labels)
+        with plugin_code("fuser", type(fuser), "fit"):
+            fuser.fit(content.val.members, content.val.labels)
         fitted = time.perf_counter()
         self.fuser = fuser
-        self.log_posterior = fuser.log_posterior(content.test.members)
+        with plugin_code("fuser", type(fuser), "log_posterior"):
+            self.log_posterior = fuser.log_posterior(content.test.members)
         self.seconds = {"fuser_fit": fitted - started, "fuser_apply": time.perf_counter() - fitted}
         self._check(content.num_classes)
         predicted = self.log_posterior.argmax(dim=1)

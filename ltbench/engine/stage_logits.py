@@ -10,6 +10,7 @@ from ltbench.engine.inference import FeatureStore, apply_head
 from ltbench.engine.stages import Stage
 from ltbench.fuser import MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits, write_logits
+from ltbench.manager import plugin_code
 from ltbench.method import Member
 
 Trained = Sequence[tuple[Stage, Sequence[Member]]]
@@ -40,9 +41,10 @@ class StageLogits:
 
     def _of_split(self, name: str, trained: Trained) -> dict[str, SplitLogits]:
         """Method -> its members' logits."""
-        data = self.dataset.split(name)
         backbones = [member.backbone for _, own in trained for member in own]
-        features = iter(self.features[name].get_all(backbones, name, data))
+        with plugin_code("dataset", self.name, f"reading the split '{name}'"):
+            data = self.dataset.split(name)
+            features = iter(self.features[name].get_all(backbones, name, data))
         found = {}
         for stage, own in trained:
             rows = [

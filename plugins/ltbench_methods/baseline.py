@@ -7,9 +7,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.backbones import load_checkpoint, load_exactly
+from ltbench.backbones import load_checkpoint, load_classifier
 from ltbench.data.samplers import EpochSampler, InstanceSampler
-from ltbench.errors import DataError
 from ltbench.method import Member, Method, MethodConfig, MethodContext
 from ltbench.optim import OptimConfig
 
@@ -47,7 +46,8 @@ class Baseline(Method):
         self.context = context
         (member,) = members
         if self.config.checkpoint is not None:
-            self._start_from(member, self.config.checkpoint)
+            path = self.config.checkpoint
+            load_classifier(member.backbone, member.head, load_checkpoint(path), path)
         result = context.train_classifier(
             member, optim=self.config.optim, sampler=self.sampler(context), loss=self.loss
         )
@@ -64,20 +64,3 @@ class Baseline(Method):
     def sampler(self, context: MethodContext) -> EpochSampler:
         """Which training samples an epoch passes over, and in which order."""
         return InstanceSampler(len(context.train))
-
-    @staticmethod
-    def _start_from(member: Member, path: Path) -> None:
-        weights = load_checkpoint(path)
-        head = next((name for name in HEAD_NAMES if f"{name}.weight" in weights), None)
-        if head is None:
-            raise DataError(
-                f"checkpoint {path} holds no classifier ({', '.join(HEAD_NAMES)}); backbone.checkpoint takes a backbone alone."
-            )
-        load_exactly(member.backbone.trunk, weights, path)
-        if member.backbone.projection is not None:
-            load_exactly(member.backbone.projection, weights, path, "projection.")
-        load_exactly(member.head, weights, path, f"{head}.")
-
-
-HEAD_NAMES = ("fc", "head", "head.fc", "classifier", "linear")
-"""What published checkpoints call their classifier."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from ltbench.cli.data.opening import dataset_set_option, open_dataset
-from ltbench.cli.options import data_root_option, json_option
+from ltbench.cli.options import Command, data_root_option, json_option
 
 if TYPE_CHECKING:
     from ltbench.data.base import Dataset
@@ -31,7 +31,7 @@ SHOWN = 5
 """Images that are named of those that are missing or cannot be decoded; --json names all."""
 
 
-@click.command("check", epilog=EPILOG)
+@click.command("check", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @data_root_option
 @dataset_set_option

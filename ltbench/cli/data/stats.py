@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from ltbench.cli.data.opening import dataset_set_option, open_dataset
-from ltbench.cli.options import data_root_option, json_option
+from ltbench.cli.options import Command, data_root_option, json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ Examples:
 """
 
 
-@click.command("stats", epilog=EPILOG)
+@click.command("stats", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @data_root_option
 @dataset_set_option
