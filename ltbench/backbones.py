@@ -14,7 +14,7 @@ from timm.models._manipulate import group_with_matcher
 from timm.models.resnet import BasicBlock, ResNet, make_blocks
 from torch import Tensor, nn
 
-from ltbench.errors import DataError, UsageError, did_you_mean, out_of_memory
+from ltbench.errors import DataError, LtbenchError, UsageError, did_you_mean, out_of_memory
 
 
 class ResNet10(ResNet):
@@ -211,24 +211,25 @@ def create_backbone(
     arguments = {"in_chans": image_shape[0], **(kwargs or {})}
     try:
         trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
-    except (TypeError, AssertionError, ValueError, AttributeError) as error:
-        raise UsageError(
-            f"backbone '{name}' does not take {arguments}: {_first_line(error)} (backbone.kwargs)."
-        ) from error
-    except (OSError, RuntimeError) as error:
-        if no_memory := out_of_memory(error):
-            raise no_memory from error
-        if not pretrained:
-            raise UsageError(f"backbone '{name}' cannot be made with {arguments}: {_first_line(error)}") from error
-        raise DataError(
-            f"pretrained weights of '{name}' cannot be had: {_first_line(error)} Give a local file with "
-            "--set backbone.pretrained=false --set backbone.checkpoint=FILE."
-        ) from error
+    except Exception as error:  # a model may fail in any way on arguments that it was not made for
+        raise _not_created(error, name, pretrained, arguments) from error
     backbone = Backbone(trunk, projection, unused)
     if checkpoint is not None:
         load_backbone(backbone, load_checkpoint(checkpoint), checkpoint)
     _fit_to_images(backbone, name, image_shape, arguments.get("img_size"))
     return backbone
+
+
+def _not_created(error: Exception, name: str, pretrained: bool, arguments: Mapping[str, Any]) -> LtbenchError:
+    """Memory, wrong arguments, or weights that cannot be downloaded."""
+    if no_memory := out_of_memory(error):
+        return no_memory
+    if pretrained and not isinstance(error, TypeError | AssertionError | ValueError | AttributeError | LookupError):
+        return DataError(
+            f"pretrained weights of '{name}' cannot be had: {_first_line(error)} Give a local file with "
+            "--set backbone.pretrained=false --set backbone.checkpoint=FILE."
+        )
+    return UsageError(f"backbone '{name}' does not take {arguments}: {_first_line(error)} (backbone.kwargs).")
 
 
 def _fit_to_images(backbone: Backbone, name: str, image_shape: tuple[int, int, int], img_size: Any) -> None:

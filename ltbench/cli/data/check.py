@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.data.opening import dataset_set_option, open_dataset
+from ltbench.cli.data.opening import dataset_set_option, open_dataset, open_split
 from ltbench.cli.options import Command, data_root_option, json_option
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def open_splits(dataset: Dataset) -> dict[str, int]:
     """Split -> number of images, for a dataset that is not made of image files. Raises DataError when it cannot be opened."""
     from ltbench.data.base import SPLITS
 
-    return {name: len(dataset.split(name)) for name in SPLITS}
+    return {name: len(open_split(dataset, name)) for name in SPLITS}
 
 
 def list_lines(reports: Sequence[ListReport]) -> list[str]:
