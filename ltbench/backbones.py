@@ -375,7 +375,7 @@ def _load_below_head(
 
 
 def _refuse_unused(backbone: Backbone, weights: Mapping[str, Tensor], used: set[str], source: Path) -> None:
-    left = [name for name in weights if name not in used and not name.endswith(_COUNTER)]
+    left = sorted(name for name in weights if name not in used and not name.endswith(_COUNTER))
     if left and backbone.unused == "error":
         shown = ", ".join(f"'{name}'" for name in left[:3]) + (", ..." if len(left) > 3 else "")
         raise DataError(

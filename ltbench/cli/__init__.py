@@ -1,7 +1,6 @@
 """The command line. :func:`main` is what ``ltbench`` and ``python -m ltbench`` call."""
 
 import contextlib
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ import rich_click as click
 
 from ltbench.cli.group import Session, cli
 from ltbench.cli.signals import end_as_interrupted
+from ltbench.cli.streams import give_up_output, open_standard_streams, output_failed
 from ltbench.engine.world import is_launched
 from ltbench.errors import DataError, Interrupted, LtbenchError, UsageError, out_of_memory
 
@@ -21,7 +21,7 @@ _PEER_IS_GONE = ("connection closed by peer", "connection reset by peer", "remot
 
 def main() -> None:
     """Run the command line of this process and end it with its exit code."""
-    _open_standard_streams()
+    open_standard_streams()
     end_as_interrupted()
     code = invoke(sys.argv[1:])
     if "torch" in sys.modules:
@@ -41,7 +41,7 @@ def invoke(arguments: Sequence[str]) -> int:
         code = cli.main(arguments, prog_name="ltbench", standalone_mode=False, obj=session)
         sys.stdout.flush()
     except BrokenPipeError:
-        _give_up_standard_output()
+        give_up_output()
         return BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort) as error:
         return _interrupted(error)
@@ -54,7 +54,7 @@ def invoke(arguments: Sequence[str]) -> int:
 
 def _interrupted(error: BaseException) -> int:
     """Exit code as shells have it: 128 + the signal's number. Processes of ``--num-processes`` leave the line to their parent."""
-    cause = error.__cause__ if isinstance(error, click.Abort) else error
+    cause = error.__context__ if isinstance(error, click.Abort) else error  # click raises its own in the place of ours
     if isinstance(cause, EOFError):
         return _explain(cause)
     if not is_launched():
@@ -88,10 +88,8 @@ def _explain(error: Exception) -> int:
 def _explain_refusal(error: OSError) -> int:
     """What the operating system refuses: a file or folder, by its name, or standard output, which is full."""
     reason = error.strerror or " ".join(str(error).split())
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _give_up_standard_output()
+    if output_failed():
+        give_up_output()
         _print_error(f"standard output cannot be written: {reason}.")
         return LtbenchError.exit_code
     _print_error(f"{error.filename}: {reason}." if error.filename else f"the system refuses: {reason}.")
@@ -105,23 +103,6 @@ def _lost_a_process(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _open_standard_streams() -> None:
-    """Give descriptors 0 to 2 to /dev/null where they are closed: else the next file opened would get what is printed."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-
-
-def _give_up_standard_output() -> None:
-    """Else the interpreter complains when it flushes at exit."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_error(message: str) -> None:

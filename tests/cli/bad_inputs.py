@@ -183,7 +183,7 @@ SETTINGS_OF_RUN = [
     Bad((*BASELINE, *TINY, "--set", "baseline.checkpoint=nowhere.pth"), 2, "checkpoint = nowhere.pth: No such file"),
     Bad((*BASELINE, *TINY, "--set", "baseline.checkpoint=."), 2, "checkpoint = .: Is a directory"),
     Bad((*BASELINE, *TINY, "--set", "backbone.checkpoint=a.pth"), 4, "is no PyTorch file", {"a.pth": "hello"}),
-    Bad(RESNET10_FROM_RESNET18, 4, "holds 40 weights that this model does not have ('layer1.1.conv1.weight', "),
+    Bad(RESNET10_FROM_RESNET18, 4, "holds 40 weights that this model does not have ('layer1.1.bn1.bias', "),
     Bad((*BASELINE, "-d", "folder", "--dry-run"), 4, "root"),
     Bad((*BASELINE, "-d", "folder", "--data-root", "absent", "--dry-run"), 4, "absent"),
 ]
