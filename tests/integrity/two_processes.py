@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tiny import TINY, in_subprocess  # noqa: E402
+from tiny import TINY, in_subprocess
 
 COMMAND = ["run", "-m", "baseline", *TINY, "--num-processes", 2, "--oversubscribe", "--set", "compute.device=cpu"]
 
