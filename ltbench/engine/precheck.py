@@ -12,11 +12,12 @@ from ltbench.engine.context import StageContext, build, try_heads
 from ltbench.engine.evaluate import make_fuser, refuse_unfused
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run
 from ltbench.engine.stages import Stage
-from ltbench.errors import DataError, UsageError
+from ltbench.errors import UsageError
 from ltbench.fuser import MemberLogits
 from ltbench.manager import plugin_code, plugins
 from ltbench.method import Member, Method, MethodConfig, Round, TrainingResult
 from ltbench.recipe_files import requirements
+from ltbench.sealed import Damaged
 
 
 def check_before_training(
@@ -93,8 +94,8 @@ def _check_trained(plan: Run, stage: Stage) -> None:
     if _stands_alone(plan, stage.method):
         try:
             members = [(f"{stage.method}/{member['name']}", member["outside"]) for member in stage.report()["members"]]
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{stage.folder}: stage.json does not name the members; delete the folder.") from error
+        except Damaged:  # a run sets it aside and trains it again, and then its members are looked at
+            return
         refuse_unfused([name for name, _ in members], [outside for _, outside in members])
 
 
