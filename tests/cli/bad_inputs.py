@@ -163,7 +163,7 @@ SETTINGS_OF_RUN = [
     setting(
         "compute.workers=1000000", "compute.workers = 1000000 (from --set): expected an integer >= 0 and <= 1,024."
     ),
-    setting("augment.size=10000000", "augment.size = 10000000 (from --set): expected an integer >= 1 and <= 16,384."),
+    setting("augment.size=10000000", "augment.size = 10000000 (from --set): expected an integer >= 1 and <= 4,096."),
     setting("augment.shift=10000000", "augment.shift = 10000000 (from --set): expected an integer"),
     setting("backbone.projection=0", "backbone.projection = 0 (from --set): expected an integer"),
     setting("backbone.unused=perhaps", "expected one of 'error', 'allow'."),
@@ -255,11 +255,11 @@ OTHER_COMMANDS = [
     Bad(("fuse", "{logits}", "-f", "joint", "--folds", "papers"), 2, "papers"),
     Bad(("fuse", "{logits}", "-f", "soft", "--results", "r"), 2, "--results keeps records of runs"),
     Bad(("fuse", ".", "-f", "soft"), 4, "members.json is not JSON", {"members.json": "{"}),
-    Bad(("fuse", ".", "-f", "soft"), 4, "run.json has no name, methods, fusers, config, stages", {"run.json": "{}"}),
+    Bad(("fuse", ".", "-f", "soft"), 4, "run.json is damaged: it carries no checksum", {"run.json": "{}"}),
     Bad(("analyze", "nowhere"), 4, "'nowhere' is neither a run in "),
     Bad(("analyze",), 2, "Missing argument 'RUN'."),
-    Bad(("analyze", "."), 4, "run.json cannot be read", {"run.json": "{"}),
-    Bad(("analyze", "."), 4, "run.json is no JSON object", {"run.json": "[]"}),
+    Bad(("analyze", "."), 4, "run.json is damaged", {"run.json": "{"}),
+    Bad(("analyze", "."), 4, "run.json is damaged", {"run.json": "[]"}),
     Bad(("reproduce", "table99"), 2, "table99"),
     Bad(("reproduce", "table6", "--seeds", "x"), 2, "--seeds x: expected distinct numbers"),
     Bad(("reproduce", "table6", "--set", "nonsense.x=1"), 2, "nonsense"),
