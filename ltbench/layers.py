@@ -16,6 +16,10 @@ NAMED = ("dataset", "backbone")
 """Tables that may be given by their name alone."""
 
 
+DEEPEST = 32
+"""Tables and lists within each other that are taken; no setting needs more than six."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """Settings from one source, nested as in TOML. ``backbone = "x"`` is spelt out as ``backbone.name = "x"``."""
@@ -43,32 +47,57 @@ Merged = dict[KeyPath, Given]
 def read_toml(path: Path | Traversable, source: str) -> Layer:
     """The layer in a TOML file. Raises UsageError for one that is missing, unreadable or malformed (with the line)."""
     try:
-        return Layer(source, tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+        values = _loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"configuration file {path}: no such file.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"configuration file {path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"configuration file {path} is not UTF-8, as TOML must be: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"configuration file {path} cannot be read: {error.strerror or error}.") from error
+    except RecursionError as error:
+        raise UsageError(
+            f"{path}: nested too deeply; {DEEPEST} tables and lists within each other are taken."
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid TOML: {' '.join(str(error).split())}.") from error
+    return Layer(source, values)
 
 
 def parse_override(text: str) -> Layer:
     """The layer of one ``--set KEY=VALUE``: VALUE as TOML reads it, taken as a string where TOML does not.
 
     Raises:
-        UsageError: no ``=``, or an empty key or part of one.
+        UsageError: no ``=``, an empty key or part of one, or what is nested too deeply.
     """
     key, equals, written = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not equals or not all(parts):
         raise UsageError(f"--set {text!r}: write KEY=VALUE, for example --set experts.reject_ratio=8.")
     try:
-        value = tomllib.loads(f"value = {written}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = _loads(f"value = {written}")["value"]
+    except RecursionError:
+        parts *= DEEPEST
+    except ValueError:
         value = written.strip()
+    if len(parts) > DEEPEST:
+        raise UsageError(
+            f"--set {text[:60]}...: nested too deeply; {DEEPEST} tables and lists within each other are taken."
+        )
     for part in reversed(parts):
         value = {part: value}
     return Layer("--set", value)
+
+
+def _loads(text: str) -> dict[str, Any]:
+    """What a TOML document holds. Raises ValueError for no TOML, RecursionError for one that is nested too deeply."""
+    values = tomllib.loads(text)
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        tables = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [inner for table in tables for inner in table]
+    if any(isinstance(one, dict | list) for one in level):
+        raise RecursionError
+    return values
 
 
 def merge(layers: Iterable[Layer]) -> Merged:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.options import FOLDER, json_option
+from ltbench.cli.options import FOLDER, Command, json_option
 
 if TYPE_CHECKING:
     from ltbench.engine.stages import Stage
@@ -23,7 +23,7 @@ Examples:
 """
 
 
-@click.command("analyze", epilog=EPILOG)
+@click.command("analyze", cls=Command, epilog=EPILOG)
 @click.argument("source", metavar="RUN")
 @click.option(
     "-f",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.options import json_option, records_option
+from ltbench.cli.options import Command, json_option, records_option
 
 if TYPE_CHECKING:
     from ltbench.report.comparison import Comparison
@@ -24,7 +24,7 @@ Examples:
 """
 
 
-@click.command("compare", epilog=EPILOG)
+@click.command("compare", cls=Command, epilog=EPILOG)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @records_option

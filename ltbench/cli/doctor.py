@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.options import json_option
+from ltbench.cli.options import Command, json_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ltbench.registry import PluginRecord
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @json_option("Print the findings as JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.options import json_option, records_option
+from ltbench.cli.options import Command, json_option, records_option
 
 if TYPE_CHECKING:
     from ltbench.results.record import Record
@@ -24,7 +24,7 @@ Examples:
 """
 
 
-@click.command("leaderboard", epilog=EPILOG)
+@click.command("leaderboard", cls=Command, epilog=EPILOG)
 @records_option
 @click.option("-d", "--dataset", metavar="NAME", help="Only this dataset.")
 @click.option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.options import json_option
+from ltbench.cli.options import Command, json_option
 
 if TYPE_CHECKING:
     from ltbench.registry import Registered, Registry
@@ -25,7 +25,7 @@ Examples:
 NAMED = ("methods", "fusers", "datasets")
 
 
-@click.command("list", epilog=EPILOG)
+@click.command("list", cls=Command, epilog=EPILOG)
 @click.argument("what", type=click.Choice([*NAMED, "plugins", "runs"]))
 @json_option("Print the list as JSON.")
 def command(what: str, as_json: bool) -> None:

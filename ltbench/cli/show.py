@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.options import json_option
+from ltbench.cli.options import Command, json_option
 
 if TYPE_CHECKING:
     from ltbench.registry import Registered, Registry
@@ -22,7 +22,7 @@ Examples:
 """
 
 
-@click.command("show", epilog=EPILOG)
+@click.command("show", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @json_option("Print it as JSON.")
 def command(name: str, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from ltbench.cli.options import json_option
+from ltbench.cli.options import Command, json_option
 
 EPILOG = """
 Examples:
@@ -18,7 +18,7 @@ Examples:
 """
 
 
-@click.command("verify", epilog=EPILOG)
+@click.command("verify", cls=Command, epilog=EPILOG)
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True), metavar="RECORD...")
 @json_option("Print the findings as JSON.")
 def command(records: tuple[Path, ...], as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -25,9 +25,9 @@ from ltbench.engine.progress import Reporter
 from ltbench.engine.rounds import rounds
 from ltbench.engine.seeding import global_stream, stream
 from ltbench.engine.trainee import repeated
-from ltbench.errors import LtbenchError
+from ltbench.errors import LtbenchError, PluginError
 from ltbench.files import unwritable
-from ltbench.manager import plugins
+from ltbench.manager import plugin_code, plugins
 from ltbench.method import Classes, Member, Method
 from ltbench.mixing import MixConfig
 from ltbench.step import Minibatch
@@ -70,6 +70,7 @@ class Workbench:
                 image_shape=self.image_shape,
                 pretrained=self.backbone.pretrained,
                 checkpoint=self.backbone.checkpoint,
+                unused=self.backbone.unused,
                 projection=self.backbone.projection,
                 kwargs=self.backbone.kwargs,
             )
@@ -222,9 +223,13 @@ def confirm(name: str, trained: Sequence[Member], rebuilt: Sequence[Member], ben
 
 
 def build(method: Method, context: StageContext) -> list[Member]:
-    """The method's untrained members. Raises LtbenchError for names or class ids that cannot be right."""
-    doing = f"method '{context.name}' is built"
-    with global_stream(context._workbench.seed, context.name, "build"), no_test_split(doing):
+    """The method's untrained members.
+
+    Raises:
+        LtbenchError: names or class ids that cannot be right.
+        PluginError: ``build`` failed, or opened a test split.
+    """
+    with _running(context, "build", f"method '{context.name}' is built"):
         members = method.build(context)
     names = [member.name for member in members]
     if not members or len(set(names)) < len(names):
@@ -237,10 +242,40 @@ def build(method: Method, context: StageContext) -> list[Member]:
 
 
 def fit(method: Method, context: StageContext, members: list[Member]) -> None:
-    """Train the method's members in place. Raises PluginError when it opens a test split."""
-    doing = f"method '{context.name}' is trained"
-    with global_stream(context._workbench.seed, context.name, "fit"), no_test_split(doing):
+    """Train the members in place. Raises PluginError where ``fit``, its loss or its sampler failed or opened a test split."""
+    with _running(context, "fit", f"method '{context.name}' is trained"):
         method.fit(context, members)
+
+
+@contextmanager
+def _running(context: StageContext, step: str, doing: str) -> Iterator[None]:
+    """Around a method's own code: its random stream, its failures in its name, and no test split."""
+    seed = context._workbench.seed
+    with plugin_code("method", context.name, step), global_stream(seed, context.name, step), no_test_split(doing):
+        yield
+
+
+@torch.no_grad()
+def try_heads(name: str, members: Sequence[Member]) -> None:
+    """Let each member's head answer on blank features: a width that is wrong shows before the training of method ``name``.
+
+    Raises:
+        PluginError: a head fails, or does not answer one logit for each class (and one more with ``outside = "reject"``).
+    """
+    for member in members:
+        example = next(member.module.parameters(), torch.empty(0))
+        blank = torch.zeros(2, member.backbone.num_features, device=example.device)
+        modes = [(module, module.training) for module in member.head.modules()]
+        with plugin_code("method", name, f"the head of member '{member.name}'"):
+            shape = tuple(member.head.eval()(blank).shape)
+        for module, training in modes:
+            module.training = training
+        if shape != (2, member.width):
+            covered = f"{len(member.classes)} classes" + (" and 'reject'" if member.outside == "reject" else "")
+            raise PluginError(
+                f"method '{name}': the head of member '{member.name}' answers logits of shape {shape} to 2 samples; "
+                f"(2, {member.width}) was expected, for {covered}."
+            )
 
 
 def weights_of(members: Sequence[Member]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """From stored logits to a record: fit the fuser on validation, measure its posterior on test."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from ltbench.engine.order import drawn_order, put_back
 from ltbench.errors import LtbenchError, PluginError, UsageError
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits
 from ltbench.logits import LogitsFolder
-from ltbench.manager import plugins
+from ltbench.manager import plugin_code, plugins
 from ltbench.registry import is_transductive
 
 
@@ -21,19 +22,33 @@ class SingleMember(Fuser):
     """``none``: one member over all classes, its softmax taken as it is."""
 
     def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
-        if len(members) != 1 or members[0].outside != "none":
-            names = ", ".join(member.name for member in members)
-            known = ", ".join(plugins().fusers.names()) or "none is installed"
-            raise UsageError(
-                f"members {names} must be fused to cover every class: choose a fuser with --fuser ({known})."
-            )
+        refuse_unfused([member.name for member in members], [member.outside for member in members])
         return members[0].logits.log_softmax(dim=1)
+
+
+def refuse_unfused(names: Sequence[str], outside: Sequence[str]) -> None:
+    """Say why members make no posterior without a fuser: they are several, or the one does not cover every class.
+
+    Raises:
+        UsageError: they do not.
+    """
+    known = ", ".join(plugins().fusers.names()) or "none is installed"
+    partial = [name for name, others in zip(names, outside, strict=True) if others != "none"]
+    if len(names) > 1:
+        what = f"members {', '.join(names)} must be fused: each answers on its own"
+        what += ", none over all classes" if len(partial) == len(names) else ""
+    elif partial:
+        what = f"member {names[0]} covers some of the classes alone, and must be fused"
+    else:
+        return
+    raise UsageError(f"{what}. Choose a fuser with --fuser ({known}).")
 
 
 def make_fuser(name: str, classes: Classes, config: FuserConfig | None = None) -> Fuser:
     """The fuser of that name; ``none`` is :class:`SingleMember`."""
     cls: type[Fuser] = SingleMember if name == "none" else plugins().fusers.load(name)
-    fuser = cls(len(classes), config)
+    with plugin_code("fuser", name, "its constructor"):
+        fuser = cls(len(classes), config)
     fuser.classes = classes
     return fuser
 
@@ -71,14 +86,16 @@ class Measured:
         order = drawn_order(fingerprint, "val", len(content.val.labels))
         val = [member.take(order) for member in content.val.members]
         started = time.perf_counter()
-        fuser.fit(val, content.val.labels[order])
+        with plugin_code("fuser", type(fuser), "fit"):
+            fuser.fit(val, content.val.labels[order])
         self.seconds = {"fuser_fit": time.perf_counter() - started}
         del val
         order = drawn_order(fingerprint, "test", len(content.test.labels))
         test = [member.take(order) for member in content.test.members]
-        look = None if self.transductive else SecondLook(fuser, test, fingerprint)
-        started = time.perf_counter()
-        log_posterior = fuser.log_posterior(test)
+        with plugin_code("fuser", type(fuser), "log_posterior"):
+            look = None if self.transductive else SecondLook(fuser, test, fingerprint)
+            started = time.perf_counter()
+            log_posterior = fuser.log_posterior(test)
         self.seconds["fuser_apply"] = time.perf_counter() - started
         self._check(log_posterior, content.num_classes)
         if look is not None and not look.agrees(log_posterior):

@@ -1,6 +1,5 @@
 """From a split and an order of indices to batches on this process."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from ltbench.data.draws import Draws
 from ltbench.data.samplers import EpochSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.seeding import stream
+from ltbench.engine.world import usable_cores
 from ltbench.errors import DataError, UsageError
 
 SMALLEST = 2
@@ -165,7 +165,7 @@ def workers_of(split: Split, compute: Compute) -> int:
         return compute.config.workers
     if not isinstance(split, CutSplit) or compute.device.type == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return min(MOST_WORKERS, max(1, cores // compute.local_world - 1))
 
 

@@ -12,7 +12,7 @@ from ltbench.engine.inference import FeatureStore
 from ltbench.engine.stages import Stage
 from ltbench.fuser import MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits, write_logits
-from ltbench.manager import plugins
+from ltbench.manager import plugin_code, plugins
 from ltbench.method import Member
 
 Trained = Sequence[tuple[Stage, Sequence[Member]]]
@@ -47,19 +47,20 @@ class StageLogits:
 
     def _of_split(self, name: str, trained: Trained) -> dict[str, SplitLogits]:
         """Method -> its members' logits, which do not depend on how the samples were put into batches."""
-        data, store = self.dataset.split(name), self.features[name]
         methods = ", ".join(f"'{stage.method}'" for stage, _ in trained)
+        with plugin_code("dataset", self.name, f"reading the split '{name}'"):
+            data = self.dataset.split(name)
+        store, found = self.features[name], {}
         with no_test_split(f"members of {methods} are evaluated"):
             answers = iter(store.logits([member for _, own in trained for member in own], name, data))
             few = FewSamples(name, data, store)
-            found = {}
             for stage, own in trained:
                 logits = [next(answers) for _ in own]
                 if not plugins().methods.get(stage.method).spec.transductive:
                     check_members(stage.method, own, few, [values[few.chosen] for values in logits])
                 rows = [_named(stage.method, member, values) for member, values in zip(own, logits, strict=True)]
                 found[stage.method] = SplitLogits(rows, data.labels, torch.arange(len(data)))
-            return found
+        return found
 
 
 def _named(method: str, member: Member, logits: Tensor) -> MemberLogits:

@@ -235,7 +235,8 @@ def make_record(
 def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterable[str], fuser: str) -> dict[str, Any]:
     """The part of a run's resolved settings that decides one row: equal rows of different runs have equal hashes.
 
-    The folders of images and lists are left out: they say something about a machine and nothing about the row.
+    The folders of images and lists are left out: they say something about a machine and nothing about the row. So is the
+    permission ``backbone.unused``.
 
     Args:
         config: :class:`ltbench.config.RunConfig` as plain values.
@@ -249,6 +250,7 @@ def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterabl
         "methods": list(methods),
         "fusers": [] if fuser == "none" else [fuser],
         "dataset": _without_places(config["dataset"]),
+        "backbone": {key: value for key, value in config["backbone"].items() if key != "unused"},
         "settings": sections,
     }
 

@@ -113,10 +113,11 @@ def test_config_hash_ignores_the_seed_and_where_the_images_lie() -> None:
 
 
 def test_a_reference_has_one_hash_whichever_run_it_came_from() -> None:
-    data = {"name": "toy-lt", "root": "/home/somebody/images"}
-    alone = {"methods": ["baseline"], "fusers": [], "dataset": data, "settings": {"baseline": {"lr": 1}}}
+    data, backbone = {"name": "toy-lt", "root": "/home/somebody/images"}, {"name": "resnet10", "unused": "allow"}
+    shared = {"dataset": data, "backbone": backbone}
+    alone = {"methods": ["baseline"], "fusers": [], **shared, "settings": {"baseline": {"lr": 1}}}
     settings = {"baseline": {"lr": 1}, "experts": {}, "kl": {}}
-    beside = {"methods": ["experts"], "fusers": ["kl"], "dataset": data, "settings": settings}
+    beside = {"methods": ["experts"], "fusers": ["kl"], **shared, "settings": settings}
     rows = [row_config(config, ["baseline"], ["baseline"], "none") for config in (alone, beside)]
     assert config_hash(rows[0]) == config_hash(rows[1])
     fused = row_config(beside, ["experts"], ["baseline", "experts"], "kl")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.data.opening import dataset_set_option, open_dataset
-from ltbench.cli.options import data_root_option, json_option
+from ltbench.cli.data.opening import dataset_set_option, open_dataset, open_split
+from ltbench.cli.options import Command, data_root_option, json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ Examples:
 """
 
 
-@click.command("stats", epilog=EPILOG)
+@click.command("stats", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @data_root_option
 @dataset_set_option
@@ -88,7 +88,7 @@ def count(dataset: Dataset) -> tuple[dict[str, np.ndarray], str]:
         labels = {name: dataset.image_list(name).labels for name in SPLITS}
         source = "the images' paths or lists"
     else:
-        labels = {name: dataset.split(name).labels.numpy() for name in SPLITS}
+        labels = {name: open_split(dataset, name).labels.numpy() for name in SPLITS}
         source = "the opened dataset"
     return {name: np.bincount(found, minlength=dataset.num_classes) for name, found in labels.items()}, source
 
