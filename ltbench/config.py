@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ltbench.data.augment import AugmentConfig
+from ltbench.data.augment_config import AugmentConfig
 from ltbench.data.folds import fold_rule
 from ltbench.errors import UsageError
 

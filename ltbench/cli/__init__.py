@@ -9,6 +9,7 @@ import rich_click as click
 
 from ltbench.cli.group import Session, cli
 from ltbench.errors import LtbenchError, UsageError
+from ltbench.terminal import harmless_streams
 
 INTERRUPTED = 130
 BROKEN_PIPE = 1
@@ -21,6 +22,11 @@ def main() -> None:
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code. An error costs a line on stderr (``--debug``: a traceback, too)."""
+    with harmless_streams():
+        return _invoke(arguments)
+
+
+def _invoke(arguments: Sequence[str]) -> int:
     session = Session()
     try:
         code = cli.main(arguments, prog_name="ltbench", standalone_mode=False, obj=session)
@@ -58,7 +64,8 @@ def _explain(error: Exception) -> int:
 
 
 def _print_error(message: str) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, soft_wrap=True).print(Text.assemble(("Error: ", "bold red"), message))
+    from ltbench.terminal import console
+
+    console(stderr=True, soft_wrap=True).print(Text.assemble(("Error: ", "bold red"), message))

@@ -39,6 +39,7 @@ class Measured:
     Attributes:
         log_posterior: float32[N, C] on the test split.
         correct: bool[N].
+        labels, indices: int64[N], true classes and positions in the split, of the same rows as ``log_posterior``.
         fuser: the fitted fuser.
         seconds: of fitting and of fusing.
     """
@@ -52,7 +53,7 @@ class Measured:
         self.seconds = {"fuser_fit": fitted - started, "fuser_apply": time.perf_counter() - fitted}
         self._check(content.num_classes)
         predicted = self.log_posterior.argmax(dim=1)
-        self.labels = content.test.labels
+        self.labels, self.indices = content.test.labels, content.test.indices
         self.correct: np.ndarray = (predicted == self.labels).numpy()
         self.confidence: np.ndarray = self.log_posterior.max(dim=1).values.exp().double().numpy()
         chosen = self.log_posterior.gather(1, self.labels[:, None]).double()
