@@ -5,10 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ltbench.data.augment import AugmentConfig
+from ltbench.data.augment_config import AugmentConfig, MixConfig
 from ltbench.data.folds import fold_rule
 from ltbench.errors import UsageError
-from ltbench.mixing import MixConfig
 from ltbench.optim import LARGEST_BATCH
 
 

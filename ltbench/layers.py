@@ -1,23 +1,20 @@
 """Layers of settings (recipes, file, options, ``--set``), merged key by key; each value remembers its source."""
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any
 
 from ltbench.errors import UsageError
+from ltbench.parsing import DEEPEST, toml_table
 
 KeyPath = tuple[str, ...]
 """A key as its parts: ``experts.optim.lr`` is ``("experts", "optim", "lr")``."""
 
 NAMED = ("dataset", "backbone")
 """Tables that may be given by their name alone."""
-
-
-DEEPEST = 32
-"""Tables and lists within each other that are taken; no setting needs more than six."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +44,15 @@ Merged = dict[KeyPath, Given]
 def read_toml(path: Path | Traversable, source: str) -> Layer:
     """The layer in a TOML file. Raises UsageError for one that is missing, unreadable or malformed (with the line)."""
     try:
-        values = _loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError(f"configuration file {path}: no such file.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"configuration file {path} is not UTF-8, as TOML must be: {error}.") from error
-    except OSError as error:
-        raise UsageError(f"configuration file {path} cannot be read: {error.strerror or error}.") from error
-    except RecursionError as error:
-        raise UsageError(
-            f"{path}: nested too deeply; {DEEPEST} tables and lists within each other are taken."
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"configuration file {path} cannot be read: {error}") from error
+    try:
+        return Layer(source, toml_table(text))
     except ValueError as error:
-        raise UsageError(f"{path} is not valid TOML: {' '.join(str(error).split())}.") from error
-    return Layer(source, values)
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def parse_override(text: str) -> Layer:
@@ -73,31 +65,17 @@ def parse_override(text: str) -> Layer:
     parts = [part.strip() for part in key.split(".")]
     if not equals or not all(parts):
         raise UsageError(f"--set {text!r}: write KEY=VALUE, for example --set experts.reject_ratio=8.")
-    try:
-        value = _loads(f"value = {written}")["value"]
-    except RecursionError:
-        parts *= DEEPEST
-    except ValueError:
-        value = written.strip()
     if len(parts) > DEEPEST:
-        raise UsageError(
-            f"--set {text[:60]}...: nested too deeply; {DEEPEST} tables and lists within each other are taken."
-        )
+        raise UsageError(f"--set {key[:40]}...: a key of {len(parts)} parts; no setting lies that deep.")
+    try:
+        value = toml_table(f"value = {written}")["value"]
+    except TOMLDecodeError:
+        value = written.strip()
+    except ValueError as error:
+        raise UsageError(f"--set {key}: {error}.") from error
     for part in reversed(parts):
         value = {part: value}
     return Layer("--set", value)
-
-
-def _loads(text: str) -> dict[str, Any]:
-    """What a TOML document holds. Raises ValueError for no TOML, RecursionError for one that is nested too deeply."""
-    values = tomllib.loads(text)
-    level: list[Any] = [values]
-    for _ in range(DEEPEST):
-        tables = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
-        level = [inner for table in tables for inner in table]
-    if any(isinstance(one, dict | list) for one in level):
-        raise RecursionError
-    return values
 
 
 def merge(layers: Iterable[Layer]) -> Merged:

@@ -19,6 +19,7 @@ from ltbench.backbones import Backbone
 from ltbench.classes import classes_of
 from ltbench.config import BackboneConfig, ComputeConfig
 from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.base import Dataset, TensorSplit
 from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, Workbench, build, fit, rebuild, weights_of
@@ -28,7 +29,6 @@ from ltbench.engine.progress import Reporter
 from ltbench.errors import LtbenchError, PluginError
 from ltbench.manager import plugins
 from ltbench.method import Member, Method, MethodConfig
-from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
 from ltbench.recipe_files import requirements
 from ltbench.registry import is_transductive

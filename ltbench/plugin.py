@@ -19,6 +19,8 @@ from typing import ClassVar
 
 import pluggy
 
+from ltbench.names import LONGEST, RULE, is_name
+
 API_VERSION = 1
 """Version of the plugin interface. It changes when a plugin written against the previous one would stop working."""
 
@@ -30,7 +32,6 @@ ALL = "all"
 hookspec = pluggy.HookspecMarker("ltbench")
 hookimpl = pluggy.HookimplMarker("ltbench")
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -57,10 +58,8 @@ class Spec:
     paper: str = ""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"{self.kind} name {self.name!r}: use lower case letters, digits, '-' and '_', starting with a letter or digit"
-            )
+        if not is_name(self.name):
+            raise ValueError(f"{self.kind} name {self.name!r}: use {RULE}; at most {LONGEST} characters")
         if not _TARGET.fullmatch(self.target):
             raise ValueError(
                 f"{self.kind} {self.name!r}: target {self.target!r} is not of the form 'package.module:Class'"

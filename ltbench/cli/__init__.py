@@ -12,6 +12,7 @@ from ltbench.cli.signals import end_as_interrupted
 from ltbench.cli.streams import give_up_output, open_standard_streams, output_failed
 from ltbench.engine.world import is_launched
 from ltbench.errors import DataError, Interrupted, LtbenchError, UsageError, out_of_memory
+from ltbench.terminal import harmless_streams
 
 INTERRUPTED = 130
 BROKEN_PIPE = 1
@@ -36,6 +37,11 @@ def invoke(arguments: Sequence[str]) -> int:
     if sys.stdout is None:
         _print_error("standard output is closed; send it to /dev/null if nobody is to read it.")
         return LtbenchError.exit_code
+    with harmless_streams():
+        return _invoke(arguments)
+
+
+def _invoke(arguments: Sequence[str]) -> int:
     session = Session()
     try:
         code = cli.main(arguments, prog_name="ltbench", standalone_mode=False, obj=session)
@@ -106,8 +112,9 @@ def _lost_a_process(error: BaseException | None) -> bool:
 
 
 def _print_error(message: str) -> None:
-    from rich.console import Console
     from rich.text import Text
 
+    from ltbench.terminal import console
+
     with contextlib.suppress(OSError):  # standard error may be full, too
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("Error: ", "bold red"), message))
+        console(stderr=True, soft_wrap=True).print(Text.assemble(("Error: ", "bold red"), message))

@@ -116,7 +116,7 @@ def _print(answer: Mapping[str, Any]) -> None:
             title = f"Confidence on the {histograms['samples']} samples that {means[0][0]} classifies correctly"
             show(title, ["expert", "mean of the maximum probability"], means)
         for name, reason in found["skipped"].items():
-            out.print(f"no {name.replace('_', ' ')}: {reason}", markup=False)
+            out.print(f"no {name.replace('_', ' ')}: {reason}")
     if "leave_one_out" in answer:
         found = answer["leave_one_out"]
         rows = [["all", *_cells(found["everything"])]]

@@ -60,7 +60,7 @@ def print_named(what: str, as_json: bool) -> None:
             (registry.name_of(entry), entry.spec.summary, entry.spec.paper, entry.plugin.provider) for entry in entries
         ]
         console().print(table(("name", "summary", "paper", "provided by"), rows))
-        console().print(f"[dim]'ltbench show NAME' tells the rest about a {registry.kind}.[/]")
+        console().print(f"'ltbench show NAME' tells the rest about a {registry.kind}.", style="dim")
 
 
 def _provider(entry: Registered[Any]) -> dict[str, str]:

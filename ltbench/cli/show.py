@@ -116,7 +116,7 @@ def print_description(about: dict[str, Any]) -> None:
     screen = console()
     screen.print(Text.assemble((about["name"], "bold cyan"), f"  {about['kind']}"))
     if about["summary"]:
-        screen.print(f"  {about['summary']}", markup=False, soft_wrap=True)
+        screen.print(f"  {about['summary']}", soft_wrap=True)
     for label, value in _facts(about):
         if value:
             screen.print(Text.assemble((f"  {label:<13}", "dim"), value), soft_wrap=True)
@@ -128,7 +128,7 @@ def print_description(about: dict[str, Any]) -> None:
     rows = [(p["name"], p["type"], _default_text(p), p["meaning"]) for p in parameters]
     screen.print(Padding(table((word, "type", "default", "meaning"), rows), (0, 0, 0, 2)))
     if any(about.get("recipe_sources", {}).values()):
-        screen.print("[dim]  Recipes stand above these defaults; 'ltbench run --dry-run' shows what applies.[/]\n")
+        screen.print("  Recipes stand above these defaults; 'ltbench run --dry-run' shows what applies.\n", style="dim")
 
 
 def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ltbench.backbones import Backbone, create_backbone
 from ltbench.config import BackboneConfig
 from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.base import Split, no_test_split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.engine.compute import Compute
@@ -29,7 +30,6 @@ from ltbench.errors import LtbenchError, PluginError
 from ltbench.files import unwritable
 from ltbench.manager import plugin_code, plugins
 from ltbench.method import Classes, Member, Method
-from ltbench.mixing import MixConfig
 from ltbench.step import Minibatch
 from ltbench.training import Kept, Round, Training, TrainingResult
 

@@ -59,6 +59,7 @@ class Measured:
     Attributes:
         log_posterior: float32[N, C] on the test split, in the order in which the content holds it.
         correct: bool[N].
+        labels, indices: int64[N], true classes and positions in the split, of the same rows as ``log_posterior``.
         fuser: the fitted fuser.
         transductive: its spec says that a posterior may depend on other samples.
         seconds: of fitting and of fusing.
@@ -74,7 +75,7 @@ class Measured:
         with no_test_split(f"fuser '{self._name}' is fitted and applied"):
             self.log_posterior = self._measure(content)
         predicted = self.log_posterior.argmax(dim=1)
-        self.labels = content.test.labels
+        self.labels, self.indices = content.test.labels, content.test.indices
         self.correct: np.ndarray = (predicted == self.labels).numpy()
         self.confidence: np.ndarray = self.log_posterior.max(dim=1).values.exp().double().numpy()
         chosen = self.log_posterior.gather(1, self.labels[:, None]).double()

@@ -211,7 +211,7 @@ class Engine:
     @cached_property
     def _evaluations(self) -> Evaluations:
         """Not before everything is trained: it leads to the test split."""
-        maker = RecordMaker(self.resolved, self.dataset, self._augment, self.compute, self.plan)
+        maker = RecordMaker(self.resolved, self.dataset, self.compute, self.plan)
         folder = self.cache / "evaluations"
         return Evaluations(folder, self.plan, self.resolved, maker, self.bench.classes)
 

@@ -68,6 +68,10 @@ def test_json_is_all_that_is_on_standard_output(ltb) -> None:
             "epochs": 2,
             "augmentation": "shift=2",
             "resolution": 16,
+            "storage": "",
+            "precision": "fp32",
+            "test_views": "centre",
+            "transductive": False,
         }
 
 

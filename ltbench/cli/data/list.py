@@ -62,7 +62,7 @@ def command(data_root: Path | None, as_json: bool) -> None:
             [(row.name, row.summary, row.lists or "-", row.images or "-") for row in rows],
         )
     )
-    screen.print("[dim]'ltbench show NAME' lists a dataset's options, 'ltbench data stats NAME' its classes.[/]")
+    screen.print("'ltbench show NAME' lists a dataset's options, 'ltbench data stats NAME' its classes.", style="dim")
 
 
 def describe(benchmark: Benchmark, root: Path | None) -> tuple[str, str]:

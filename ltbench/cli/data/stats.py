@@ -118,8 +118,8 @@ def print_description(about: dict[str, Any], rule: FoldRule) -> None:
     ]
     screen = console()
     screen.print(table(("fold", "classes", "training images"), rows, title=about["dataset"]))
-    screen.print(f"folds: {rule.name}, {rule.text}", markup=False, soft_wrap=True)
+    screen.print(f"folds: {rule.name}, {rule.text}", soft_wrap=True)
     factor = f" ({about['most'] / about['least']:,.0f} times fewer)" if about["least"] else ""
     screen.print(f"most frequent class: {about['most']:,} images, rarest: {about['least']:,}{factor}")
     screen.print("; ".join(f"{split}: {images:,} images" for split, images in about["images"].items()))
-    screen.print(f"counted in: {about['counted_in']}", markup=False, soft_wrap=True)
+    screen.print(f"counted in: {about['counted_in']}", soft_wrap=True)
