@@ -9,7 +9,7 @@ from ltbench.config_errors import Keys, check
 from ltbench.data.base import Dataset
 from ltbench.fuser import Fuser
 from ltbench.layers import Layer, merge
-from ltbench.manager import plugins
+from ltbench.manager import plugin_code, plugins
 
 if TYPE_CHECKING:
     from ltbench.method import Method
@@ -20,10 +20,12 @@ def get_method(name: str, **config: Any) -> "Method":
 
     Raises:
         UsageError: unknown name or hyperparameter, or a value that is wrong.
-        PluginError: the name is ambiguous, or what provides it is broken.
+        PluginError: the name is ambiguous, what provides it is broken, or its constructor fails.
     """
     cls: type[Method] = plugins().methods.load(name)
-    return cls(_checked(cls.Config, name, config, "get_method"))
+    checked = _checked(cls.Config, name, config, "get_method")
+    with plugin_code("method", name, "its constructor"):
+        return cls(checked)
 
 
 def get_fuser(name: str, num_classes: int, train_counts: Any = None, **config: Any) -> Fuser:
@@ -32,7 +34,9 @@ def get_fuser(name: str, num_classes: int, train_counts: Any = None, **config: A
     ``train_counts``: int[C], training images of each class, where the fuser needs them. Raises as :func:`get_method`.
     """
     cls: type[Fuser] = plugins().fusers.load(name)
-    fuser = cls(num_classes, _checked(cls.Config, name, config, "get_fuser"))
+    checked = _checked(cls.Config, name, config, "get_fuser")
+    with plugin_code("fuser", name, "its constructor"):
+        fuser = cls(num_classes, checked)
     if train_counts is not None:
         from ltbench.classes import classes_of
 
@@ -43,7 +47,9 @@ def get_fuser(name: str, num_classes: int, train_counts: Any = None, **config: A
 def get_dataset(name: str, root: Path | str | None = None, **options: Any) -> Dataset:
     """The dataset of that name; ``root``: folder of its images where it needs one. Raises as :func:`get_method`."""
     cls: type[Dataset] = plugins().datasets.load(name)
-    return cls(_checked(cls.Options, name, options, "get_dataset"), Path(root) if root is not None else None)
+    checked = _checked(cls.Options, name, options, "get_dataset")
+    with plugin_code("dataset", name, "its constructor"):
+        return cls(checked, Path(root) if root is not None else None)
 
 
 def _checked(model: type[BaseModel], name: str, values: dict[str, Any], caller: str) -> Any:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -15,7 +15,7 @@ from timm.models._manipulate import group_with_matcher
 from timm.models.resnet import BasicBlock, ResNet, make_blocks
 from torch import Tensor, nn
 
-from ltbench.errors import DataError, UsageError, did_you_mean
+from ltbench.errors import DataError, LtbenchError, UsageError, did_you_mean, out_of_memory
 
 
 class ResNet10(ResNet):
@@ -93,20 +93,26 @@ def resnet10(pretrained: bool = False, **kwargs: Any) -> ResNet10:
     return build_model_with_cfg(ResNet10, "resnet10", pretrained, **kwargs)
 
 
+Unused = Literal["error", "allow"]
+"""What is done about weights of a file that nothing takes."""
+
+
 class Backbone(nn.Module):
     """A timm model without its classifier: images float[B, C, H, W] -> features float[B, D].
 
     Args:
         trunk: a timm model created with ``num_classes=0``.
         projection: width of a fully connected layer and ReLU after the pooled features (512 in OLTR); None: no such layer.
+        unused: whether a file of weights may hold some that nothing takes, see :func:`load_backbone`.
 
     Attributes:
         num_features: D.
         input_size: (H, W) that images are resized to on the device first; None: they have the size already.
     """
 
-    def __init__(self, trunk: nn.Module, projection: int | None = None) -> None:
+    def __init__(self, trunk: nn.Module, projection: int | None = None, unused: Unused = "error") -> None:
         super().__init__()
+        self.unused = unused
         self.trunk = trunk
         self.input_size: tuple[int, int] | None = None
         pooled = int(getattr(trunk, "head_hidden_size", None) or trunk.num_features)  # type: ignore[arg-type]
@@ -198,6 +204,7 @@ def create_backbone(
     image_shape: tuple[int, int, int],
     pretrained: bool = False,
     checkpoint: Path | None = None,
+    unused: Unused = "error",
     projection: int | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Backbone:
@@ -208,12 +215,13 @@ def create_backbone(
         image_shape: (C, H, W) of what it will be fed.
         pretrained: download timm's weights for it (through the Hugging Face hub, kept in its cache).
         checkpoint: weights from a local file instead, see :func:`load_checkpoint`.
-        projection: see :class:`Backbone`.
+        unused, projection: see :class:`Backbone`.
         kwargs: passed on to ``timm.create_model``.
 
     Raises:
         UsageError: unknown name, arguments the model does not take, or images it cannot take.
         DataError: weights that cannot be had or do not fit.
+        LtbenchError: memory does not suffice.
     """
     if not timm.is_model(name.partition(".")[0]):
         raise UsageError(
@@ -223,20 +231,25 @@ def create_backbone(
     arguments = {"in_chans": image_shape[0], **(kwargs or {})}
     try:
         trunk = timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
-    except (TypeError, AssertionError, ValueError, AttributeError) as error:
-        raise UsageError(
-            f"backbone '{name}' does not take {arguments}: {_first_line(error)} (backbone.kwargs)."
-        ) from error
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"pretrained weights of '{name}' cannot be had: {_first_line(error)} Give a local file with "
-            "--set backbone.pretrained=false --set backbone.checkpoint=FILE."
-        ) from error
-    backbone = Backbone(trunk, projection)
+    except Exception as error:  # a model may fail in any way on arguments that it was not made for
+        raise _not_created(error, name, pretrained, arguments) from error
+    backbone = Backbone(trunk, projection, unused)
     if checkpoint is not None:
         load_backbone(backbone, load_checkpoint(checkpoint), checkpoint)
     _fit_to_images(backbone, name, image_shape, arguments.get("img_size"))
     return backbone
+
+
+def _not_created(error: Exception, name: str, pretrained: bool, arguments: Mapping[str, Any]) -> LtbenchError:
+    """Memory, wrong arguments, or weights that cannot be downloaded."""
+    if no_memory := out_of_memory(error):
+        return no_memory
+    if pretrained and not isinstance(error, TypeError | AssertionError | ValueError | AttributeError | LookupError):
+        return DataError(
+            f"pretrained weights of '{name}' cannot be had: {_first_line(error)} Give a local file with "
+            "--set backbone.pretrained=false --set backbone.checkpoint=FILE."
+        )
+    return UsageError(f"backbone '{name}' does not take {arguments}: {_first_line(error)} (backbone.kwargs).")
 
 
 def _fit_to_images(backbone: Backbone, name: str, image_shape: tuple[int, int, int], img_size: Any) -> None:
@@ -253,6 +266,8 @@ def _fit_to_images(backbone: Backbone, name: str, image_shape: tuple[int, int, i
         try:
             shape = _blank_features(backbone, image_shape)
         except (AssertionError, RuntimeError, ValueError) as error:
+            if no_memory := out_of_memory(error):
+                raise no_memory from error
             failures.append(_first_line(error))
             continue
         if shape != (1, backbone.num_features):
@@ -280,6 +295,7 @@ def _first_line(error: BaseException) -> str:
     return (text[0] if text else type(error).__name__).rstrip(".") + "."
 
 
+_COUNTER = ".num_batches_tracked"
 _WRAPPERS = ("state_dict", "model", "model_state", "net")
 _PREFIXES = ("module.", "backbone.", "trunk.", "encoder.", "feat_model.", "all.")
 """``all.`` is in the ``weights.safetensors`` of a stage whose one member covers all classes."""
@@ -330,19 +346,66 @@ def _bare(name: str) -> str:
     return name
 
 
+HEAD_NAMES = ("fc", "head", "head.fc", "classifier", "last_linear", "linear")
+"""What published checkpoints call their classifier, one linear layer."""
+
+
 def load_backbone(backbone: Backbone, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Fill the trunk (and the projection, if the checkpoint has one); the checkpoint's classifier is not used.
+    """Fill the trunk, and the projection, if the checkpoint has one.
+
+    A classifier may be left over: ``weight`` and ``bias`` of one of :data:`HEAD_NAMES`, or of what timm calls this model's.
+    So may BatchNorm's counters of batches. Anything else that is left over means that the file is of another model, a
+    deeper one, say; with ``backbone.unused = "allow"`` it is passed over.
 
     Raises:
-        DataError: a weight is missing or has another shape; the first such is named.
+        DataError: a weight is missing, has another shape, or is left over; the first are named.
     """
-    load_exactly(backbone.trunk, weights, source)
-    if backbone.projection is not None and any(name.startswith("projection.") for name in weights):
-        load_exactly(backbone.projection, weights, source, "projection.")
+    used = _load_below_head(backbone, weights, source)
+    own = (getattr(backbone.trunk, "pretrained_cfg", None) or {}).get("classifier") or ()
+    heads = (*HEAD_NAMES, *((own,) if isinstance(own, str) else own))
+    _refuse_unused(
+        backbone, weights, used | {f"{head}.{part}" for head in heads for part in ("weight", "bias")}, source
+    )
 
 
-def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path, prefix: str = "") -> None:
-    """Fill every weight of ``module`` from the one named ``prefix`` + its name.
+def load_classifier(backbone: Backbone, head: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
+    """Fill the backbone and ``head``, which a checkpoint calls by one of :data:`HEAD_NAMES`.
+
+    Raises:
+        DataError: the checkpoint has no classifier; or as :func:`load_backbone`, but that nothing may be left over.
+    """
+    name = next((name for name in HEAD_NAMES if f"{name}.weight" in weights), None)
+    if name is None:
+        raise DataError(
+            f"checkpoint {source} holds no classifier ({', '.join(HEAD_NAMES)}); backbone.checkpoint takes a backbone alone."
+        )
+    used = _load_below_head(backbone, weights, source, needs_projection=True)
+    used |= load_exactly(head, weights, source, f"{name}.")
+    _refuse_unused(backbone, weights, used, source)
+
+
+def _load_below_head(
+    backbone: Backbone, weights: Mapping[str, Tensor], source: Path, needs_projection: bool = False
+) -> set[str]:
+    used = load_exactly(backbone.trunk, weights, source)
+    has_projection = needs_projection or any(name.startswith("projection.") for name in weights)
+    if backbone.projection is not None and has_projection:
+        used |= load_exactly(backbone.projection, weights, source, "projection.")
+    return used
+
+
+def _refuse_unused(backbone: Backbone, weights: Mapping[str, Tensor], used: set[str], source: Path) -> None:
+    left = sorted(name for name in weights if name not in used and not name.endswith(_COUNTER))
+    if left and backbone.unused == "error":
+        shown = ", ".join(f"'{name}'" for name in left[:3]) + (", ..." if len(left) > 3 else "")
+        raise DataError(
+            f"checkpoint {source} holds {len(left)} weight{'s' * (len(left) > 1)} that this model does not have ({shown}): it is "
+            "of another model. If they may be left out, say --set backbone.unused=allow."
+        )
+
+
+def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path, prefix: str = "") -> set[str]:
+    """Fill every weight of ``module`` from the one named ``prefix`` + its name; returns the names that were used.
 
     BatchNorm's counters of batches may be missing: files of old PyTorch and of Caffe have none, and nothing uses them.
 
@@ -350,7 +413,7 @@ def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path,
         DataError: the first that is missing or has another shape, by name.
     """
     state = {prefix + name: value for name, value in module.state_dict().items()}
-    counters = {name for name in state if name.endswith(".num_batches_tracked")} - set(weights)
+    counters = {name for name in state if name.endswith(_COUNTER)} - set(weights)
     state = {name: value for name, value in state.items() if name not in counters}
     for name, value in state.items():
         if name not in weights:
@@ -362,6 +425,7 @@ def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], source: Path,
                 f"checkpoint {source}: '{name}' has shape {tuple(weights[name].shape)}, the model needs {tuple(value.shape)}."
             )
     module.load_state_dict({name.removeprefix(prefix): weights[name] for name in state}, strict=False)
+    return set(state)
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ltbench.data.augment import AugmentConfig
+from ltbench.data.augment_config import AugmentConfig, MixConfig
 from ltbench.data.folds import fold_rule
 from ltbench.errors import UsageError
-from ltbench.mixing import MixConfig
+from ltbench.optim import LARGEST_BATCH
 
 
 class DatasetConfig(BaseModel):
@@ -29,9 +29,13 @@ class BackboneConfig(BaseModel):
     name: str = Field(default="resnet10", description="a timm model")
     pretrained: bool = Field(default=False, description="start from timm's weights for it (downloaded)")
     checkpoint: Path | None = Field(default=None, description="start from the weights in this local file")
+    unused: Literal["error", "allow"] = Field(
+        default="error", description="weights in a checkpoint that the model does not have, but for a classifier's"
+    )
     projection: int | None = Field(
         default=None,
         ge=1,
+        le=2**20,
         description="width of a fully connected layer + ReLU between the pooled features and the head, as in OLTR",
     )
     kwargs: dict[str, Any] = Field(default={}, description="passed on to timm.create_model")
@@ -47,10 +51,11 @@ class ComputeConfig(BaseModel):
         description="of training and inference; auto: bf16 where the hardware does it natively, else fp32",
     )
     channels_last: bool = Field(default=True, description="memory layout of convolutional backbones")
-    eval_batch_size: int = Field(default=512, ge=1, description="images a step without gradients")
+    eval_batch_size: int = Field(default=512, ge=1, le=LARGEST_BATCH, description="images a step without gradients")
     workers: int | None = Field(
         default=None,
         ge=0,
+        le=1024,
         description="processes that read images, 0: the main one; by default all cores but one (at most 16) where files are "
         "read for a GPU, else 0",
     )

@@ -1,5 +1,6 @@
 """Turns pydantic's complaints into lines that name key, value, source, what is expected, and the closest valid key."""
 
+import math
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ltbench.errors import UsageError
-from ltbench.layers import KeyPath, Merged, source_of
+from ltbench.layers import KeyPath, Merged, leaves, source_of
 
 Schema = dict[str, Any]
 
@@ -20,6 +21,9 @@ _TYPES = {
     "object": "a table",
 }
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+LONGEST_VALUE = 80
+"""Characters of a value that a message shows."""
+
 _DEEPEST_KEY = 6  # a model may contain itself
 
 
@@ -97,7 +101,7 @@ class Keys:
             return f"a list{size}" + (f", each {each}" if each else "")
         if schema.get("format") == "path":
             return "a path"
-        bounds = [f"{sign} {schema[word]:g}" for word, sign in _BOUNDS.items() if word in schema]
+        bounds = [f"{sign} {schema[word]:,}".removesuffix(".0") for word, sign in _BOUNDS.items() if word in schema]
         return " ".join(filter(None, [_TYPES.get(schema.get("type", ""), ""), " and ".join(bounds)]))
 
 
@@ -107,10 +111,33 @@ def check(keys: Keys, path: KeyPath, values: Any, merged: Merged) -> Any:
     Raises:
         UsageError: one line for every key that is wrong.
     """
+    given = leaves(values) if isinstance(values, dict) else [((), values)]
+    if odd := [line for below, value in given if (line := _no_number((*path, *below), value, merged))]:
+        raise UsageError("\n".join(odd))
     try:
         return keys.models[path].model_validate(values)
     except ValidationError as error:
         raise UsageError("\n".join(_lines(error, keys, path, values, merged))) from error
+
+
+def _no_number(path: KeyPath, value: Any, merged: Merged) -> str:
+    """What is wrong with a number that no setting can be: JSON, and so a record, holds none that is not finite."""
+    wanted = ""
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(one, float) and not math.isfinite(one):
+            wanted = "a finite number"
+        elif isinstance(one, int) and not -(2**63) <= one < 2**63:
+            wanted = "a number of at most 64 bits"
+    return f"{'.'.join(path)} = {_shown(value)} (from {source_of(path, merged)}): expected {wanted}." if wanted else ""
+
+
+def _shown(value: Any) -> str:
+    """The value on one line that is not too long."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of too many digits to be written
+        return "..."
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
 def _lines(error: ValidationError, keys: Keys, above: KeyPath, values: Any, merged: Merged) -> list[str]:
@@ -146,7 +173,7 @@ def _missing(keys: Keys, path: KeyPath) -> str:
 
 def _wrong(problem: dict[str, Any], keys: Keys, path: KeyPath, value: Any, merged: Merged) -> str:
     name, expected = ".".join(path), keys.expected(path)
-    where = f"{name if isinstance(value, dict) else f'{name} = {value!r}'} (from {source_of(path, merged)})"
+    where = f"{name if isinstance(value, dict) else f'{name} = {_shown(value)}'} (from {source_of(path, merged)})"
     if problem["type"] == "extra_forbidden":
         return f"{where}: no such key.{keys.suggestion(path)}"
     if problem["type"] in ("value_error", "assertion_error"):

@@ -40,8 +40,9 @@ def versions() -> list[Check]:
 
 def machine() -> list[Check]:
     """Device and precision that a run would choose, cores, memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = [Check("system", True, platform.platform()), Check("cores", True, str(cores))]
+    from ltbench.engine.world import usable_cores
+
+    found = [Check("system", True, platform.platform()), Check("cores", True, str(usable_cores()))]
     if hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         found.append(Check("memory", True, f"{memory / GIB:.1f} GiB"))

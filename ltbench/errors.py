@@ -1,5 +1,6 @@
 """Errors a user can act on: one line that says what is wrong, where, and what to do; each with its exit code."""
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -26,6 +27,34 @@ class DataError(LtbenchError):
     """A dataset, a checkpoint, a folder of logits or a cache cannot be used (exit code 4)."""
 
     exit_code = 4
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: whatever handles Ctrl-C handles these, too.
+
+    Attributes:
+        signal: which.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(self.signal.name)
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "_alloc_failed", "bad_alloc")
+
+
+def out_of_memory(error: BaseException) -> LtbenchError | None:
+    """What to say where memory of the device or of the machine did not suffice; None for another error. No torch."""
+    text = str(error)
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not named and not (isinstance(error, RuntimeError) and any(sign in text.lower() for sign in _NO_MEMORY)):
+        return None
+    reason = " ".join(text.split())[:200].rstrip(".")
+    return LtbenchError(
+        f"out of memory{f' ({reason})' if reason else ''}. Lower METHOD.optim.batch_size, cut batches with "
+        "compute.gradient_accumulation, lower compute.eval_batch_size or augment.size, or take a smaller backbone."
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -122,4 +122,7 @@ def _reason(error: Exception) -> str:
 
 
 def _in_cache(path: Path) -> bool:
-    return cache_place().resolve() in path.resolve().parents
+    cache, place = (
+        Path(os.path.realpath(one)) for one in (cache_place(), path)
+    )  # resolve() raises for a loop of links
+    return cache in place.parents

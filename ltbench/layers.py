@@ -1,13 +1,14 @@
 """Layers of settings (recipes, file, options, ``--set``), merged key by key; each value remembers its source."""
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any
 
 from ltbench.errors import UsageError
+from ltbench.parsing import DEEPEST, toml_table
 
 KeyPath = tuple[str, ...]
 """A key as its parts: ``experts.optim.lr`` is ``("experts", "optim", "lr")``."""
@@ -43,29 +44,35 @@ Merged = dict[KeyPath, Given]
 def read_toml(path: Path | Traversable, source: str) -> Layer:
     """The layer in a TOML file. Raises UsageError for one that is missing, unreadable or malformed (with the line)."""
     try:
-        return Layer(source, tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError(f"configuration file {path}: no such file.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"configuration file {path} cannot be read: {error}") from error
+    try:
+        return Layer(source, toml_table(text))
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def parse_override(text: str) -> Layer:
     """The layer of one ``--set KEY=VALUE``: VALUE as TOML reads it, taken as a string where TOML does not.
 
     Raises:
-        UsageError: no ``=``, or an empty key or part of one.
+        UsageError: no ``=``, an empty key or part of one, or what is nested too deeply.
     """
     key, equals, written = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not equals or not all(parts):
         raise UsageError(f"--set {text!r}: write KEY=VALUE, for example --set experts.reject_ratio=8.")
+    if len(parts) > DEEPEST:
+        raise UsageError(f"--set {key[:40]}...: a key of {len(parts)} parts; no setting lies that deep.")
     try:
-        value = tomllib.loads(f"value = {written}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = toml_table(f"value = {written}")["value"]
+    except TOMLDecodeError:
         value = written.strip()
+    except ValueError as error:
+        raise UsageError(f"--set {key}: {error}.") from error
     for part in reversed(parts):
         value = {part: value}
     return Layer("--set", value)

@@ -10,7 +10,6 @@
 int64[N] and ``indices`` int64[N] (positions in the split). Fusers are fitted on ``val`` and evaluated on ``test``.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from ltbench.errors import DataError
 from ltbench.fuser import MemberLogits, check_members
+from ltbench.parsing import json_value
 from ltbench.sealed import Damaged, check_of, read_text, write_json
 from ltbench.sealed_tensors import read_tensors, write_tensors
 
@@ -109,8 +109,8 @@ def read_logits(folder: Path, of: str | None = None) -> LogitsFolder:
     path = folder / MEMBERS
     text = read_text(path, must=of is not None)
     try:
-        description = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        description = json_value(text)
+    except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
     if of is not None:
         check_of(path, description.get("of"), _named(MEMBERS, of))
@@ -141,6 +141,8 @@ def _described(description: Any, path: Path) -> tuple[list[Mapping[str, Any]], i
     for key, kind in (("num_classes", int), ("train_counts", list), ("members", list)):
         if not isinstance(value := description.get(key), kind) or isinstance(value, bool):
             raise DataError(f"{path}: '{key}' is missing or no {kind.__name__}.")
+    if not isinstance(description.get("dataset", {}), dict):
+        raise DataError(f"{path}: 'dataset' must be an object.")
     counts = description["train_counts"]
     if len(counts) != description["num_classes"] or not _are_integers(counts):
         raise DataError(

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pluggy
 
 from ltbench import hookspecs
 from ltbench.discovery import Candidate, from_entry_points, from_file
-from ltbench.errors import PluginError, did_you_mean
+from ltbench.errors import LtbenchError, PluginError, did_you_mean, out_of_memory
 from ltbench.plugin import API_VERSION, DatasetSpec, FuserSpec, MethodSpec, Spec
 from ltbench.registry import PluginRecord, Registry, Status, normalized, one_line
 
@@ -102,16 +103,18 @@ class Plugins:
                 except PluginError as error:
                     _mark_broken(entry.plugin, error)
 
-    def _calls(self, hook: str, kwargs: dict[str, Any]) -> Iterator[tuple[PluginRecord, list[Any], Exception | None]]:
+    def _calls(
+        self, hook: str, kwargs: dict[str, Any]
+    ) -> Iterator[tuple[PluginRecord, list[Any], BaseException | None]]:
         """Each plugin that implements ``hook``: its answers, or the error that is noted in its record."""
         implementing = {id(impl.plugin) for impl in getattr(self._manager.hook, hook).get_hookimpls()}
         for record, plugin in self._loaded:
             if id(plugin) in implementing:
                 values: list[Any] = []
-                error: Exception | None = None
+                error: BaseException | None = None
                 try:
                     values = list(self._call_alone(plugin, hook, **kwargs))
-                except Exception as caught:
+                except (Exception, SystemExit) as caught:
                     error = caught
                     _mark_broken(record, error, f"{hook} failed: ")
                 yield record, values, error
@@ -218,6 +221,42 @@ def plugins() -> Plugins:
         for record in lost:
             _warn(record)
     return found
+
+
+@contextmanager
+def plugin_code(kind: str, who: str | type, doing: str) -> Iterator[None]:
+    """The boundary around code of a plugin: what it raises there is the plugin's failure, and says so.
+
+    Errors meant for users, an interrupt and a lack of memory stay what they are; ``sys.exit`` ends no run.
+
+    Args:
+        kind: ``method``, ``fuser`` or ``dataset``.
+        who: its name, or its class.
+        doing: what it was called for, e.g. ``build``.
+
+    Raises:
+        PluginError: the code raised anything else; the error is its cause.
+    """
+    try:
+        yield
+    except LtbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        if no_memory := out_of_memory(error):
+            raise no_memory from error
+        raise PluginError(
+            f"{_named(kind, who)} failed in {doing} with {one_line(error)}. 'ltbench --debug ...' shows the traceback."
+        ) from error
+
+
+def _named(kind: str, who: str | type) -> str:
+    """``method 'x' of plugin 'y' (z 1.0)``, as far as it is registered."""
+    registry: Registry[Any] = getattr(examine_plugins(), f"{kind}s")
+    names = {who} if isinstance(who, str) else {f"{who.__module__}:{who.__qualname__}"}
+    for entry in registry.entries():
+        if names & {registry.name_of(entry), entry.qualified, entry.spec.target}:
+            return f"{kind} '{registry.name_of(entry)}' of {entry.plugin}"
+    return f"{kind} '{who if isinstance(who, str) else who.__name__}'"
 
 
 def is_strict() -> bool:

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from ltbench.backbones import Backbone
 from ltbench.classes import Classes
 from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.base import Split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.fuser import Outside
-from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
 from ltbench.step import Minibatch, Step, minimised
 from ltbench.training import Loss, Round, Training, TrainingResult, Validation

@@ -4,7 +4,8 @@ See :func:`check_method`, which plugin authors import from :mod:`ltbench.testing
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,18 +19,19 @@ from ltbench.backbones import Backbone
 from ltbench.classes import classes_of
 from ltbench.config import BackboneConfig, ComputeConfig
 from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.base import Dataset, TensorSplit
 from ltbench.engine.compute import Compute
-from ltbench.engine.context import StageContext, Workbench, build, rebuild, weights_of
+from ltbench.engine.context import StageContext, Workbench, build, fit, rebuild, weights_of
+from ltbench.engine.independence import FewSamples, check_members
 from ltbench.engine.inference import FeatureStore
 from ltbench.engine.progress import Reporter
-from ltbench.engine.seeding import global_stream
-from ltbench.errors import LtbenchError
+from ltbench.errors import LtbenchError, PluginError
 from ltbench.manager import plugins
 from ltbench.method import Member, Method, MethodConfig
-from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
 from ltbench.recipe_files import requirements
+from ltbench.registry import is_transductive
 from ltbench.sealed_tensors import read_tensors, write_tensors
 
 EPOCHS, BATCH_SIZE = 2, 16
@@ -63,9 +65,10 @@ def check_method(method: type[Method] | str, config: MethodConfig | None = None)
     """Check what every method promises, by training it for a few steps on drawn patterns.
 
     Members have distinct names, ascending class ids, an ``outside`` that agrees with them and logits of the right
-    width; training changes every member, leaves finite weights and the data as they were; members that are built again
-    and given the stored weights answer the same; training twice with one seed gives the same weights. The methods that
-    it requires are trained first.
+    width; training changes every member, leaves finite weights and the data as they were, and opens no test split;
+    members that are built again and given the stored weights answer the same; what they answer for an image does not
+    depend on the other images of its batch, unless the method is registered with ``transductive=True``; training twice
+    with one seed gives the same weights. The methods that it requires are trained first.
 
     Args:
         method: its class, or its name. What it requires is known of registered ones only.
@@ -80,10 +83,17 @@ def check_method(method: type[Method] | str, config: MethodConfig | None = None)
         bench = workbench(Path(folder))
         make = partial(cls, config if config is not None else _shortened(cls.Config()))
         required = _train_required(name, bench, Path(folder)) if name else {}
-        _check(make, cls.__name__, partial(_context, name or cls.__name__, bench, required), Path(folder))
+        context = partial(_context, name or cls.__name__, bench, required)
+        _check(make, cls.__name__, context, Path(folder), is_transductive(plugins().methods, cls))
 
 
-def _check(make: Callable[[], Method], name: str, context: Callable[[Path | None], StageContext], folder: Path) -> None:
+def _check(
+    make: Callable[[], Method],
+    name: str,
+    context: Callable[[Path | None], StageContext],
+    folder: Path,
+    transductive: bool,
+) -> None:
     first = context(folder / "first")
     members, before = _build(make(), first)
     data = _data_of(first)
@@ -104,11 +114,22 @@ def _check(make: Callable[[], Method], name: str, context: Callable[[Path | None
     for member, rebuilt in zip(members, again, strict=True):
         same = torch.equal(_logits(member, images), _logits(rebuilt, images))
         assert same, f"{name}, member '{member.name}': built again and given the stored weights, it answers differently"
+    if not transductive:
+        _check_independence(first.name, again, first._workbench)
 
     second = context(folder / "second")
     repeated = _fit(make(), second, _build(make(), second)[0])
     unlike = next((key for key, value in trained.items() if not torch.equal(repeated[key], value)), None)
     assert unlike is None, f"{name}: training twice with one seed gives two sets of weights ('{unlike}' differs)"
+
+
+@contextmanager
+def broken_promise(kind: type[LtbenchError] = PluginError) -> Iterator[None]:
+    """An error of this kind, which the engine would end a run with, as what the suite raises."""
+    try:
+        yield
+    except kind as error:
+        raise AssertionError(str(error)) from error
 
 
 def _check_members(members: Sequence[Member], name: str, num_classes: int) -> None:
@@ -131,19 +152,24 @@ def _check_members(members: Sequence[Member], name: str, num_classes: int) -> No
         )
 
 
+def _check_independence(name: str, members: Sequence[Member], bench: Workbench) -> None:
+    """As the engine does on the logits that it stores."""
+    logits, few = bench.features.logits(members, "val", bench.val), FewSamples("val", bench.val, bench.features)
+    with broken_promise():
+        check_members(name, members, few, [values[few.chosen] for values in logits])
+
+
 def _build(method: Method, context: StageContext) -> tuple[list[Member], dict[str, Tensor]]:
     """The untrained members and a copy of their weights. Raises AssertionError for names that cannot be right."""
-    try:
+    with broken_promise(LtbenchError):
         members = build(method, context)
-    except LtbenchError as error:
-        raise AssertionError(str(error)) from error
     return members, {key: value.detach().clone() for key, value in weights_of(members).items()}
 
 
 def _fit(method: Method, context: StageContext, members: list[Member]) -> dict[str, Tensor]:
-    """Trains the members; returns their weights."""
-    with global_stream(context._workbench.seed, context.name, "fit"):
-        method.fit(context, members)
+    """Trains the members; returns their weights. Raises AssertionError when the method opens a test split."""
+    with broken_promise():
+        fit(method, context, members)
     return weights_of(members)
 
 
@@ -228,7 +254,14 @@ def workbench(folder: Path) -> Workbench:
         mixing=MixConfig(),
         compute=compute,
         features=FeatureStore(
-            folder / "features", augment, dataset.image_shape[-1], compute, 0, reporter, dataset.fingerprint
+            folder / "features",
+            augment,
+            dataset.image_shape[-1],
+            compute,
+            0,
+            reporter,
+            dataset.fingerprint,
+            dataset.fingerprint,
         ),
         seed=0,
         reporter=reporter,

@@ -7,30 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
-
-class MixConfig(BaseModel):
-    """How the images of a training batch are mixed, and how much probability a target keeps. Off by default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    mixup: float = Field(default=0.0, ge=0, description="mixup: lambda is drawn from Beta(alpha, alpha); 0: off")
-    cutmix: float = Field(default=0.0, ge=0, description="CutMix: lambda is drawn from Beta(alpha, alpha); 0: off")
-    prob: float = Field(default=1.0, ge=0, le=1, description="share of the batches that are mixed")
-    switch_prob: float = Field(
-        default=0.5, ge=0, le=1, description="with both: share of the mixed ones that CutMix gets"
-    )
-    label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="probability that a target gives to all classes in equal parts"
-    )
-
-    @property
-    def mixes(self) -> bool:
-        """Whether images are mixed."""
-        return bool((self.mixup or self.cutmix) and self.prob)
+from ltbench.data.augment_config import MixConfig
 
 
 @dataclass(frozen=True)

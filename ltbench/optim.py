@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from ltbench.errors import did_you_mean
 
+MOST_EPOCHS = 10**6
+LARGEST_BATCH = 2**24
+"""Beyond the largest that anyone has trained with: what is larger was not meant."""
+
 
 class OptimConfig(BaseModel):
     """By default SGD with momentum. ``epochs`` is raised where ``min_steps`` asks for more (small subsets have few steps an
@@ -14,8 +18,10 @@ class OptimConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(90, ge=0, description="passes over the training samples; 0: keep the starting point")
-    batch_size: int = Field(256, ge=1, description="samples a step, over all processes")
+    epochs: int = Field(
+        90, ge=0, le=MOST_EPOCHS, description="passes over the training samples; 0: keep the starting point"
+    )
+    batch_size: int = Field(256, ge=1, le=LARGEST_BATCH, description="samples a step, over all processes")
     lr: float = Field(0.1, gt=0, description="peak learning rate")
     optimizer: str = Field("sgd", description="any of timm's: sgd, adamw, lion, lamb, ...")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum")

@@ -19,6 +19,8 @@ from typing import ClassVar
 
 import pluggy
 
+from ltbench.names import LONGEST, RULE, is_name
+
 API_VERSION = 1
 """Version of the plugin interface. It changes when a plugin written against the previous one would stop working."""
 
@@ -30,7 +32,6 @@ ALL = "all"
 hookspec = pluggy.HookspecMarker("ltbench")
 hookimpl = pluggy.HookimplMarker("ltbench")
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -57,10 +58,8 @@ class Spec:
     paper: str = ""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"{self.kind} name {self.name!r}: use lower case letters, digits, '-' and '_', starting with a letter or digit"
-            )
+        if not is_name(self.name):
+            raise ValueError(f"{self.kind} name {self.name!r}: use {RULE}; at most {LONGEST} characters")
         if not _TARGET.fullmatch(self.target):
             raise ValueError(
                 f"{self.kind} {self.name!r}: target {self.target!r} is not of the form 'package.module:Class'"
@@ -78,6 +77,8 @@ class MethodSpec(Spec):
         controls: methods that are trained and evaluated beside this one in every run of it, each alone: what it has to
             beat. What a user sets of this method holds for them, too, as far as their ``Config`` has it.
         ensemble: takes part in ``--method all``.
+        transductive: a member's logits for an image may depend on the other images of its batch; the rows of such a method
+            are ranked in a track of their own. Without it the engine refuses members that do.
 
     Raises:
         ValueError: as :class:`Spec`, or the name is ``all``.
@@ -90,6 +91,7 @@ class MethodSpec(Spec):
     recipe: str = ""
     controls: tuple[str, ...] = ()
     ensemble: bool = False
+    transductive: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,12 +106,15 @@ class FuserSpec(Spec):
     Attributes:
         control: apply it to every required method alone, too, as the control beside each ensemble: a calibration of
             one classifier, fitted on the same validation set, that an ensemble has to beat.
+        transductive: the posterior of a sample may depend on the other test samples; its rows are ranked in a track of
+            their own. Without it the engine refuses a fuser whose posterior does.
     """
 
     kind: ClassVar[str] = "fuser"
 
     _: KW_ONLY
     control: bool = False
+    transductive: bool = False
 
 
 @dataclass(frozen=True)

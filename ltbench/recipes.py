@@ -45,7 +45,7 @@ class Resolved:
         sources: dotted key -> ``default``, ``recipe NAME.toml``, the file's path, the option, or ``--set``.
         notes: what a user should know: methods without a recipe, sections that this run does not use.
         hash: sha256 of the canonical JSON of ``config`` without the seed, ``dataset.root`` and ``dataset.options.lists``:
-            those say where images and lists lie, not which they are.
+            those say where images and lists lie, not which they are. Also without ``backbone.unused``, a mere permission.
     """
 
     config: RunConfig
@@ -58,9 +58,8 @@ class Resolved:
 
     @property
     def hash(self) -> str:
-        return digest(
-            self.config.model_dump(mode="json", exclude={"seed": True, "dataset": {"root": True, "options": {"lists"}}})
-        )
+        left_out: Any = {"seed": True, "dataset": {"root": True, "options": {"lists"}}, "backbone": {"unused"}}
+        return digest(self.config.model_dump(mode="json", exclude=left_out))
 
 
 def resolve(
@@ -73,10 +72,12 @@ def resolve(
     backbone: str | None = None,
     seed: int | None = None,
     folds: str | None = None,
-    config_file: Path | None = None,
+    config_files: Sequence[Path] = (),
     overrides: Sequence[str] = (),
 ) -> Resolved:
     """The settings that a command line asks for; what is empty or None was not given there.
+
+    Of ``config_files`` a later one lies above an earlier one.
 
     Raises:
         UsageError: no method, an unknown name or key, a value that is wrong, a file that cannot be read.
@@ -92,7 +93,7 @@ def resolve(
         ("--seed", "seed", seed),
         ("--folds", "folds", folds),
     ]
-    layers = [read_toml(config_file, str(config_file))] if config_file is not None else []
+    layers = [read_toml(file, str(file)) for file in config_files]
     layers += [Layer(option, {key: value}) for option, key, value in options if value is not None]
     return _resolve([*layers, *map(parse_override, overrides)])
 

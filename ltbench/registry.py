@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -135,6 +136,10 @@ class Registry(Generic[S]):
             raise PluginError(f"{where}{entry.spec.target} {problem}.")
         return cls
 
+    def entries_of(self, cls: type[Any]) -> list[Registered[S]]:
+        """What registers this very class. Nothing is imported: a class that is at hand was imported already."""
+        return [entry for entry in self._entries if _imported(entry.spec.target) is cls]
+
     def _matching(self, name: str, entries: Sequence[Registered[S]]) -> list[Registered[S]]:
         distribution, colon, bare = name.rpartition(":")
         return [
@@ -164,6 +169,11 @@ class Registry(Generic[S]):
         return UsageError(message)
 
 
+def is_transductive(registry: Registry[Any], cls: type[Any]) -> bool:
+    """Whether a method or fuser of this class is declared as ``transductive``."""
+    return any(entry.spec.transductive for entry in registry.entries_of(cls))
+
+
 def none_installed(kind: str) -> str:
     """What to say where there is nothing of a kind."""
     return (
@@ -189,6 +199,12 @@ def _named_like(name: str, plugins: Sequence[PluginRecord]) -> PluginRecord | No
     return next(
         (plugin for plugin in plugins if spoken in (normalized(plugin.name), normalized(plugin.distribution))), None
     )
+
+
+def _imported(target: str) -> Any:
+    """What a target stands for, if its module has been imported; else None."""
+    module, _, attribute = target.partition(":")
+    return reduce(lambda found, name: getattr(found, name, None), attribute.split("."), sys.modules.get(module))
 
 
 def _import_target(target: str) -> Any:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.data.augment import AugmentConfig
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.samplers import EpochSampler
-from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
 from ltbench.step import Step
 

@@ -17,11 +17,12 @@ from ltbench.backbones import (
     create_backbone,
     load_backbone,
     load_checkpoint,
+    load_classifier,
     load_exactly,
     pretrained_weights,
     weights_digest,
 )
-from ltbench.errors import DataError, UsageError
+from ltbench.errors import DataError, LtbenchError, UsageError
 
 SMALL = {"widths": WIDTHS, "stem_kernel": 3, "max_pool": False}
 IMAGE = (1, 16, 16)
@@ -308,3 +309,88 @@ def test_a_checkpoint_without_counters_of_batches_is_taken(tmp_path: Path) -> No
 def test_pretrained_weights_are_named_with_their_tag(name: str, weights: str) -> None:
     assert pretrained_weights(name) == weights
     assert pretrained_weights("resnet152").startswith("resnet152.")
+
+
+def weights_of_resnet18() -> dict[str, Tensor]:
+    return dict(timm.create_model("resnet18", in_chans=1).state_dict())
+
+
+def test_weights_that_are_left_over_are_named_and_counted(tmp_path: Path) -> None:
+    """All of a ResNet-10 is in a ResNet-18, and has the same shapes."""
+    weights, source = weights_of_resnet18(), tmp_path / "resnet18.pth"
+    full = create_backbone("resnet10", image_shape=(1, 32, 32))
+    blocks = [name for name in weights if name[6:9] == ".1." and not name.endswith("num_batches_tracked")]
+    assert len(blocks) == 4 * (2 + 2 * 4)
+    with pytest.raises(DataError) as caught:
+        load_backbone(full, weights, source)
+    message = str(caught.value)
+    assert f"checkpoint {source} holds 40 weights that this model does not have ('layer1.1.bn1.bias', " in message
+    assert "--set backbone.unused=allow" in message
+    assert "\n" not in message
+    allowing = create_backbone("resnet10", image_shape=(1, 32, 32), unused="allow")
+    load_backbone(allowing, weights, source)
+    assert torch.equal(allowing.trunk.state_dict()["layer4.0.conv2.weight"], weights["layer4.0.conv2.weight"])
+
+
+def test_a_classifier_and_counters_may_be_left_over_of_a_whole_model(tmp_path: Path) -> None:
+    """As torchvision has a ResNet: with ``fc``, and with counters that a model without BatchNorm would not have."""
+    weights = weights_of_resnet18()
+    assert {"fc.weight", "fc.bias", "bn1.num_batches_tracked"} <= weights.keys()
+    backbone = create_backbone("resnet18", image_shape=(1, 32, 32))
+    load_backbone(backbone, weights | {"norm.num_batches_tracked": torch.tensor(3)}, tmp_path)
+    assert torch.equal(backbone.trunk.state_dict()["conv1.weight"], weights["conv1.weight"])
+
+
+@pytest.mark.parametrize("name", ["fc.0.weight", "fc.extra", "head_dist.weight", "layer5.0.conv1.weight"])
+def test_what_is_not_quite_a_classifier_is_left_over(tmp_path: Path, name: str) -> None:
+    backbone = create_backbone("resnet18", image_shape=(1, 32, 32))
+    with pytest.raises(DataError, match=f"holds 1 weight that this model does not have .'{name}'"):
+        load_backbone(backbone, weights_of_resnet18() | {name: torch.zeros(1)}, tmp_path)
+
+
+def test_a_projection_that_the_backbone_does_not_have_is_left_over(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds 2 weights .*'projection.0.bias', 'projection.0.weight'"):
+        load_backbone(small(), load_checkpoint(stored(tmp_path, small(projection=8))), tmp_path)
+
+
+def stored(folder: Path, backbone: Backbone) -> Path:
+    save_file(backbone.state_dict(), folder / "weights.safetensors")
+    return folder / "weights.safetensors"
+
+
+def test_a_classifier_is_loaded_whole_and_nothing_may_be_left_over(tmp_path: Path) -> None:
+    backbone, head = small(), nn.Linear(WIDTHS[-1], 3)
+    weights = dict(small(seed=1).trunk.state_dict()) | {
+        "fc.weight": torch.ones(3, WIDTHS[-1]),
+        "fc.bias": torch.ones(3),
+    }
+    load_classifier(backbone, head, weights, tmp_path)
+    assert torch.equal(head.weight, torch.ones(3, WIDTHS[-1]))
+    with pytest.raises(DataError, match=r"holds 1 weight that this model does not have .'head.weight'"):
+        load_classifier(backbone, head, weights | {"head.weight": torch.zeros(3, 3)}, tmp_path)
+    allowing = small(unused="allow")
+    load_classifier(allowing, head, weights | {"head.weight": torch.zeros(3, 3)}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp] can't allocate memory: you tried to allocate 9 bytes"),
+            1,
+            "out of memory",
+        ),
+        (MemoryError(), 1, "out of memory. Lower"),
+        (torch.OutOfMemoryError("CUDA out of memory."), 1, "out of memory"),
+        (RuntimeError("Invalid pretrained tag"), 4, "pretrained weights of 'resnet18' cannot be had"),
+        (IndexError("list index out of range"), 2, "backbone 'resnet18' does not take"),
+    ],
+)
+def test_why_a_model_cannot_be_made(monkeypatch: pytest.MonkeyPatch, error: Exception, kind: int, message: str) -> None:
+    def fail(*_: Any, **__: Any) -> nn.Module:
+        raise error
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(LtbenchError, match=message) as caught:
+        create_backbone("resnet18", image_shape=(3, 32, 32), pretrained=True)
+    assert caught.value.exit_code == kind

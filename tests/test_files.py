@@ -21,19 +21,25 @@ def test_json_is_written_sorted_and_replaces(tmp_path: Path) -> None:
         write_json(tmp_path / "new" / "file.json" / "below.json", {})
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("failure", "caught", "said"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), DataError, r"page.md cannot be written: No space left on"),
+        (KeyboardInterrupt(), KeyboardInterrupt, "^$"),
+    ],
+)
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, failure: BaseException, caught: type[BaseException], said: str
+) -> None:
     path = write_text(tmp_path / "page.md", "old")
-    with (
-        pytest.raises(DataError, match=r"page.md cannot be written: No space left on device\."),
-        written_beside(path) as beside,
-    ):
-        beside.write_text("ne")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["page.md"]
-    with pytest.raises(KeyboardInterrupt), written_beside(path) as beside:
-        beside.write_text("ne")
-        raise KeyboardInterrupt
+
+    def write() -> None:
+        with written_beside(path) as beside:
+            beside.write_text("ne")
+            raise failure
+
+    with pytest.raises(caught, match=said):
+        write()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["page.md"]
 
@@ -42,7 +48,7 @@ def test_a_file_is_on_the_disk_before_the_old_one_goes(tmp_path: Path, monkeypat
     path, seen = write_text(tmp_path / "page.md", "old"), []
 
     def sync(opened: int) -> None:
-        place = Path(os.readlink(f"/proc/self/fd/{opened}"))
+        place = Path(f"/proc/self/fd/{opened}").readlink()
         seen.append((place.name, path.read_text()))
 
     monkeypatch.setattr(files.os, "fsync", sync)

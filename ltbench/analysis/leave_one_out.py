@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ltbench.errors import DataError
 from ltbench.fuser import Fuser, MemberLogits
+from ltbench.manager import plugin_code
 from ltbench.metrics import fold_accuracy
 
 Accuracy = dict[str, float]
@@ -54,8 +55,10 @@ def leave_one_out(
         raise DataError(f"leaving a method out needs two of them; these members all belong to '{methods[0]}'.")
 
     def accuracy_of(kept: Sequence[str]) -> Accuracy:
-        fuser = make_fuser().fit([member for member in val if member.method in kept], val_labels)
-        log_q = fuser.log_posterior([member for member in test if member.method in kept])
+        fuser = make_fuser()
+        with plugin_code("fuser", type(fuser), "fit or log_posterior"):
+            fuser.fit([member for member in val if member.method in kept], val_labels)
+            log_q = fuser.log_posterior([member for member in test if member.method in kept])
         return fold_accuracy(log_q.argmax(dim=1), test_labels, train_counts, rule)
 
     return LeaveOneOut(

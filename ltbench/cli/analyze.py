@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.options import FOLDER, json_option
+from ltbench.cli.options import FOLDER, Command, json_option
 
 if TYPE_CHECKING:
     from ltbench.engine.stages import Stage
@@ -23,7 +23,7 @@ Examples:
 """
 
 
-@click.command("analyze", epilog=EPILOG)
+@click.command("analyze", cls=Command, epilog=EPILOG)
 @click.argument("source", metavar="RUN")
 @click.option(
     "-f",
@@ -116,7 +116,7 @@ def _print(answer: Mapping[str, Any]) -> None:
             title = f"Confidence on the {histograms['samples']} samples that {means[0][0]} classifies correctly"
             show(title, ["expert", "mean of the maximum probability"], means)
         for name, reason in found["skipped"].items():
-            out.print(f"no {name.replace('_', ' ')}: {reason}", markup=False)
+            out.print(f"no {name.replace('_', ' ')}: {reason}")
     if "leave_one_out" in answer:
         found = answer["leave_one_out"]
         rows = [["all", *_cells(found["everything"])]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.options import json_option, records_option
+from ltbench.cli.options import Command, json_option, records_option
 
 if TYPE_CHECKING:
     from ltbench.report.comparison import Comparison
@@ -24,7 +24,7 @@ Examples:
 """
 
 
-@click.command("compare", epilog=EPILOG)
+@click.command("compare", cls=Command, epilog=EPILOG)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @records_option
@@ -42,11 +42,13 @@ def command(a: str, b: str, results: Path | None, dataset: str | None, folds: st
     from ltbench.report.comparison import compare_rows
     from ltbench.report.leaderboard import newest
     from ltbench.results.lookup import choose
-    from ltbench.results.store import default_results_root, load
+    from ltbench.results.store import Stored, default_results_root, load
 
     both_files = Path(a).is_file() and Path(b).is_file()
-    stored = [] if both_files else load(default_results_root(results))
-    records = newest(record for record in stored if dataset in (None, record.dataset.name))
+    stored = Stored([], []) if both_files else load(default_results_root(results))
+    if stored.left_out:
+        click.echo(f"note: {stored.note()}", err=True)
+    records = newest(record for record in stored.records if dataset in (None, record.dataset.name))
     compared = compare_rows(choose(a, records), choose(b, records), folds)
     if as_json:
         print_json(asdict(compared))
@@ -77,4 +79,4 @@ def _print(compared: Comparison) -> None:
             f"seed {seed}: only A right {test.only_a}, only B right {test.only_b}; exact McNemar p = {test.p:.2g}"
         )
     for note in compared.notes:
-        out.print(f"note: {note}", markup=False)
+        out.print(f"note: {note}")

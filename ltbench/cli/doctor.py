@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.options import json_option
+from ltbench.cli.options import Command, json_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ltbench.registry import PluginRecord
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @json_option("Print the findings as JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
@@ -47,6 +47,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 
 def _print(sections: dict[str, list[Check]], records: Sequence[PluginRecord]) -> None:
+    from rich.text import Text
+
     from ltbench.cli.output import console, status_text, table
 
     screen = console()
@@ -57,11 +59,12 @@ def _print(sections: dict[str, list[Check]], records: Sequence[PluginRecord]) ->
     if rows:
         screen.print(table(("plugin", "provided by", "module", "status", "what is wrong"), rows, "plugins"))
     else:
-        screen.print("[bold]plugins[/]\n  none is installed: there are no methods, fusers or datasets.\n")
+        screen.print(Text("plugins", "bold"))
+        screen.print("  none is installed: there are no methods, fusers or datasets.\n")
     for record in records:
         if record.traceback:
-            screen.print(f"[bold red]{record}[/]")
-            screen.print(record.traceback, markup=False, soft_wrap=True)
+            screen.print(Text(str(record), "bold red"))
+            screen.print(record.traceback, soft_wrap=True)
     _print_verdict(screen, [check for checks in sections.values() for check in checks], records)
 
 
@@ -73,15 +76,17 @@ def _print_checks(screen: Console, title: str, checks: Sequence[Check]) -> None:
     for check in checks:
         mark = Text("ok", style="green") if check.ok else Text("!!", style="bold red")
         grid.add_row("", mark, Text(check.name, style="cyan"), Text(check.detail, overflow="fold"))
-    screen.print(f"[bold]{title}[/]")
+    screen.print(Text(title, "bold"))
     screen.print(grid)
     screen.print()
 
 
 def _print_verdict(screen: Console, checks: Sequence[Check], records: Sequence[PluginRecord]) -> None:
+    from rich.text import Text
+
     failed = [check.name for check in checks if not check.ok]
     failed += [str(record) for record in records if not record.usable and record.status != "disabled"]
     if failed:
-        screen.print(f"[bold red]{len(failed)} to look at:[/] {', '.join(failed)}", soft_wrap=True)
+        screen.print(Text.assemble((f"{len(failed)} to look at:", "bold red"), f" {', '.join(failed)}"), soft_wrap=True)
     else:
-        screen.print("[green]All is well.[/]")
+        screen.print(Text("All is well.", "green"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from ltbench.cli.options import json_option, results_option, set_option
+from ltbench.cli.options import Command, json_option, results_option, set_option
 
 EPILOG = """
 Examples:
@@ -21,7 +21,7 @@ A folder of logits holds members.json, val.safetensors and test.safetensors; doc
 """
 
 
-@click.command("fuse", epilog=EPILOG)
+@click.command("fuse", cls=Command, epilog=EPILOG)
 @click.argument("source", metavar="FOLDER_OR_RUN")
 @click.option(
     "-f", "--fuser", "fusers", multiple=True, required=True, metavar="NAME", help="A fuser; several are all evaluated."
@@ -87,11 +87,15 @@ def fuse_run(
     source: str, fusers: tuple[str, ...], overrides: tuple[str, ...], results: Path | None, as_json: bool
 ) -> None:
     """Evaluate other fusers on a run's stages, as ``ltbench run`` would. Raises DataError when they are gone from the cache."""
+    from pydantic import ValidationError
+
     from ltbench.cli.run import execute_all
     from ltbench.config import RunConfig
+    from ltbench.errors import DataError
     from ltbench.manager import plugins
     from ltbench.recipe_files import dependency_order
     from ltbench.recipes import resolve_config
+    from ltbench.registry import one_line
     from ltbench.runs import find_run, read_run
 
     for name in fusers:
@@ -106,7 +110,11 @@ def fuse_run(
     settings = {name: section for name, section in config["settings"].items() if name in kept}
     for name, section in _settings(overrides, fusers).items():
         settings[name] = {**settings.get(name, {}), **section}
-    resolved = resolve_config(RunConfig.model_validate({**config, "settings": settings}))
+    try:
+        complete = RunConfig.model_validate({**config, "settings": settings})
+    except ValidationError as error:
+        raise DataError(f"the settings of run {stored['name']} are none of this ltbench: {one_line(error)}.") from error
+    resolved = resolve_config(complete)
     execute_all([resolved], results, dry_run=False, as_json=as_json, train=False)
 
 

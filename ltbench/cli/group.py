@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 from rich_click import RichCommand, RichGroup
 
+from ltbench.cli.options import Command, Group
 from ltbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Results": {
         "leaderboard": "Rank what was measured; write or check LEADERBOARD.md.",
         "compare": "The paired difference between two rows or records.",
-        "report": "Write the results as one HTML page.",
         "verify": "Recompute what a record says.",
     },
     "What there is": {
@@ -52,7 +51,7 @@ class Session:
     debug: bool = False
 
 
-class Stub(RichCommand):
+class Stub(Command):
     """Stands for a command in the list of commands; :meth:`load` imports it."""
 
     def load(self) -> click.Command:
@@ -60,7 +59,7 @@ class Stub(RichCommand):
         return command
 
 
-class LazyGroup(RichGroup):
+class LazyGroup(Group):
     """A group whose own commands are stubs until invoked, and which plugins add commands to."""
 
     group_class = RichGroup
@@ -164,5 +163,4 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 for _panel, _commands in COMMANDS.items():
     for _name, _summary in _commands.items():
-        if find_spec(f"ltbench.cli.{_name}"):
-            cli.add_command(Stub(_name, help=_summary, panel=_panel))
+        cli.add_command(Stub(_name, help=_summary, panel=_panel))

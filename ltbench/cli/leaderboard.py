@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.options import json_option, records_option
+from ltbench.cli.options import Command, json_option, records_option
 
 if TYPE_CHECKING:
-    from ltbench.results.record import Record
     from ltbench.results.reported import Reported
+    from ltbench.results.store import Stored
 
 EPILOG = """
 Examples:
@@ -24,7 +24,7 @@ Examples:
 """
 
 
-@click.command("leaderboard", epilog=EPILOG)
+@click.command("leaderboard", cls=Command, epilog=EPILOG)
 @records_option
 @click.option("-d", "--dataset", metavar="NAME", help="Only this dataset.")
 @click.option(
@@ -51,9 +51,11 @@ def command(
             "--folds shows another view; the committed page is always under each run's own rule. Leave it out."
         )
     root = default_results_root(results)
-    records, reported = _read(root, dataset)
+    stored, reported = _read(root, dataset)
+    if stored.left_out:
+        click.echo(f"note: {stored.note()}", err=True)
     if write or check:
-        pages = _pages(root, records, reported)
+        pages = _pages(root, stored, reported)
         if write:
             _write(pages)
         elif stale := _stale(root, pages, dataset):
@@ -61,28 +63,32 @@ def command(
         else:
             click.echo(f"up to date: {', '.join(map(str, pages))}")
     else:
-        _show(root, records, reported, dataset, folds, as_json)
+        _show(root, stored, reported, dataset, folds, as_json)
 
 
-def _read(root: Path, dataset: str | None) -> tuple[list[Record], list[Reported]]:
+def _read(root: Path, dataset: str | None) -> tuple[Stored, list[Reported]]:
     from ltbench.results.store import load, load_reported, no_records
 
-    records = [record for record in load(root) if dataset in (None, record.dataset.name)]
+    stored = load(root)
+    if dataset is not None:
+        stored = stored.of(dataset, root)
     reported = [file for file in load_reported(root) if dataset in (None, file.dataset)]
-    if not records and not reported:
-        raise no_records(root / dataset if dataset else root)
-    return records, reported
+    if not stored.found and not reported:
+        raise no_records(root / dataset if dataset else root, stored)
+    return stored, reported
 
 
-def _pages(root: Path, records: list[Record], reported: list[Reported]) -> dict[Path, str]:
+def _pages(root: Path, stored: Stored, reported: list[Reported]) -> dict[Path, str]:
     from ltbench.report.leaderboard import boards
     from ltbench.report.markdown import FILE_NAME, page
+    from ltbench.results.store import below
 
     pages = {}
-    for dataset in sorted({record.dataset.name for record in records} | {file.dataset for file in reported}):
-        own = boards(record for record in records if record.dataset.name == dataset)
+    for dataset in sorted({record.dataset.name for record in stored.records} | {file.dataset for file in reported}):
+        own = stored.of(dataset, root)
         published = [file for file in reported if file.dataset == dataset]
-        pages[root / dataset / FILE_NAME] = page(dataset, own, published, root.resolve().name)
+        text = page(dataset, boards(own.records, None, own.recomputed), published, root.resolve().name, own.note())
+        pages[below(root, dataset, FILE_NAME)] = text
     return pages
 
 
@@ -99,7 +105,7 @@ def _stale(root: Path, pages: dict[Path, str], dataset: str | None) -> str:
     from ltbench.report.markdown import FILE_NAME, refresh_command
 
     for path, text in pages.items():
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or path.read_bytes() != text.encode():
             what = "is stale" if path.is_file() else "is missing"
             return f"{path} {what}. Refresh it with '{refresh_command(str(root), path.parent.name)}'."
     for path in sorted(root.glob(f"{dataset or '*'}/{FILE_NAME}")):
@@ -109,7 +115,7 @@ def _stale(root: Path, pages: dict[Path, str], dataset: str | None) -> str:
 
 
 def _show(
-    root: Path, records: list[Record], reported: list[Reported], dataset: str | None, folds: str | None, as_json: bool
+    root: Path, stored: Stored, reported: list[Reported], dataset: str | None, folds: str | None, as_json: bool
 ) -> None:
     """``dataset``: the one that was asked for; only then its published rows are printed, for there may be many."""
     from pydantic import TypeAdapter
@@ -119,14 +125,15 @@ def _show(
     from ltbench.report.markdown import unmeasured_text
     from ltbench.report.table import rich_board
 
-    made = boards(records, folds)
+    made = boards(stored.records, folds, stored.recomputed)
     if as_json:
+        left_out = [{"file": str(one.path), "reason": one.reason} for one in stored.left_out]
         rows = TypeAdapter(list[Board]).dump_python(made, mode="json")
-        print_json({"boards": rows, "reported": [_published(file) for file in reported]})
+        print_json({"boards": rows, "reported": [_published(file) for file in reported], "left_out": left_out})
         return
     for board in made:
         console().print(rich_board(board))
-    measured = {record.dataset.name for record in records}
+    measured = {record.dataset.name for record in stored.records}
     for name in sorted({file.dataset for file in reported}):
         files = [file for file in reported if file.dataset == name]
         if dataset is None:

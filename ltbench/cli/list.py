@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.options import json_option
+from ltbench.cli.options import Command, json_option
 
 if TYPE_CHECKING:
     from ltbench.registry import Registered, Registry
@@ -25,7 +25,7 @@ Examples:
 NAMED = ("methods", "fusers", "datasets")
 
 
-@click.command("list", epilog=EPILOG)
+@click.command("list", cls=Command, epilog=EPILOG)
 @click.argument("what", type=click.Choice([*NAMED, "plugins", "runs"]))
 @json_option("Print the list as JSON.")
 def command(what: str, as_json: bool) -> None:
@@ -60,7 +60,7 @@ def print_named(what: str, as_json: bool) -> None:
             (registry.name_of(entry), entry.spec.summary, entry.spec.paper, entry.plugin.provider) for entry in entries
         ]
         console().print(table(("name", "summary", "paper", "provided by"), rows))
-        console().print(f"[dim]'ltbench show NAME' tells the rest about a {registry.kind}.[/]")
+        console().print(f"'ltbench show NAME' tells the rest about a {registry.kind}.", style="dim")
 
 
 def _provider(entry: Registered[Any]) -> dict[str, str]:

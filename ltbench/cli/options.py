@@ -1,4 +1,7 @@
-"""Options that several commands have, each declared once. Where a command means its own by one, it gives the text."""
+"""Options that several commands have, each declared once. Where a command means its own by one, it gives the text.
+
+Commands and groups are of the classes here, which refuse a second value for an option that has one.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,36 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from rich_click import RichCommand, RichGroup
+
+
+class Command(RichCommand):
+    """A command of ltbench. Giving an option that takes one value twice is an error, not a choice of the last."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class Group(RichGroup):
+    """A group of such commands."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+def refuse_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:
+    """Raise click.UsageError for an option given twice, unless it collects values or is a mere flag."""
+    _, _, given = command.make_parser(ctx).parse_args(args=list(args))
+    for option in given:
+        if isinstance(option, click.Option) and not (option.multiple or option.is_flag) and given.count(option) > 1:
+            raise click.UsageError(
+                f"{max(option.opts, key=len)} is given {given.count(option)} times; give it once.", ctx
+            )
+
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 BAD_IMAGE = click.Choice(["error", "skip"])
@@ -24,9 +57,10 @@ backbone_option = click.option("-b", "--backbone", metavar="TIMM_NAME", help="An
 config_option = click.option(
     "-c",
     "--config",
-    "config_file",
+    "config_files",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A TOML file of settings, above the recipes.",
+    multiple=True,
+    help="A TOML file of settings, above the recipes. Several lie on each other, the later above the earlier.",
 )
 num_processes_option = click.option(
     "--num-processes",
@@ -34,6 +68,9 @@ num_processes_option = click.option(
     default=1,
     show_default=True,
     help="Train with so many processes on this machine.",
+)
+oversubscribe_option = click.option(
+    "--oversubscribe", is_flag=True, help="Allow more --num-processes than this command may use cores."
 )
 records_option = click.option(
     "--results", type=FOLDER, help="Folder of records; LTBENCH_RESULTS, ./results or the cache by default."

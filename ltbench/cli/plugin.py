@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterator
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+
+from ltbench.cli.options import Group
 
 if TYPE_CHECKING:
     from ltbench.manager import Plugins
@@ -23,7 +27,7 @@ FILES = {
 """Template in ``ltbench/cli/skeleton`` -> where it goes."""
 
 
-@click.group("plugin")
+@click.group("plugin", cls=Group)
 def command() -> None:
     """Start a plugin, or test one."""
 
@@ -43,20 +47,18 @@ def new(name: str, directory: Path) -> None:
     from ltbench.errors import UsageError
     from ltbench.files import write_text
 
-    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-        raise UsageError(
-            f"'{name}' cannot name a plugin: use lower case letters, digits, '-' and '_', and begin with a letter."
-        )
+    if problem := _unfit(name):
+        raise UsageError(f"'{name}' cannot name a plugin: {problem}.")
     folder = directory / name
     if folder.exists():
         raise UsageError(f"{folder} exists already; choose another name or --directory.")
-    module = name.replace("-", "_")
+    module, class_name = _module(name), _class_name(name)
     values = {
         "name": name,
         "module": module,
         "package": f"ltbench_{module}",
         "distribution": f"ltbench-{name}",
-        "class_name": "".join(part.capitalize() for part in re.split("[-_]+", name)),
+        "class_name": class_name,
     }
     environment = Environment(keep_trailing_newline=True)
     for template, place in FILES.items():
@@ -67,6 +69,33 @@ def new(name: str, directory: Path) -> None:
     click.echo(
         f"\nNext:\n  pip install -e {folder}\n  ltbench plugin test ltbench-{name}\n  ltbench run --method {name}"
     )
+
+
+def _unfit(name: str) -> str:
+    """Why a plugin cannot have that name: Python, ltbench or another package needs it; empty where it can."""
+    from ltbench.manager import plugins
+    from ltbench.plugin import ALL
+    from ltbench.recipes import FIELDS
+
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        return "use lower case letters, digits, '-' and '_', and begin with a letter"
+    if keyword.iskeyword(name) or keyword.iskeyword(_class_name(name)):
+        return "Python has it for a keyword"
+    if name in {*plugins().methods.names(), *plugins().fusers.names(), *plugins().datasets.names()}:
+        return "something of that name is installed; see 'ltbench show'"
+    if name == ALL or name in FIELDS or name == "none":
+        return "it means something else in 'ltbench run'"
+    if find_spec(_module(name)) or find_spec(f"ltbench_{_module(name)}"):
+        return "there is a Python module of that name"
+    return ""
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _class_name(name: str) -> str:
+    return "".join(part.capitalize() for part in re.split("[-_]+", name))
 
 
 @command.command("test")

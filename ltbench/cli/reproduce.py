@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import rich_click as click
 
 from ltbench.cli.options import (
     FOLDER,
+    Command,
     backbone_option,
     config_option,
     data_root_option,
@@ -19,6 +19,7 @@ from ltbench.cli.options import (
     json_option,
     num_processes_option,
     on_bad_image_option,
+    oversubscribe_option,
     results_option,
     set_option,
 )
@@ -41,7 +42,7 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
 """
 
 
-@click.command("reproduce", epilog=EPILOG)
+@click.command("reproduce", cls=Command, epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="TARGET...")
 @dataset_option
 @data_root_option
@@ -53,6 +54,7 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
 @config_option
 @set_option("One setting of every run that has it; below what tells a table's rows apart.")
 @num_processes_option
+@oversubscribe_option
 @results_option()
 @click.option(
     "--out",
@@ -67,25 +69,24 @@ def command(
     on_bad_image: str | None,
     backbone: str | None,
     seeds: str,
-    config_file: Path | None,
+    config_files: tuple[Path, ...],
     overrides: tuple[str, ...],
     num_processes: int,
+    oversubscribe: bool,
     results: Path | None,
     out: Path | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Run what the paper's tables and figures need and print our numbers beside the reported ones.
 
     Trained stages and records in the cache are reused: a second call, or one after an interruption, runs what is missing.
     Even tables are of ImageNet-LT in the paper and odd ones of Places-LT; both stand beside the same measured rows.
     """
-    if num_processes > 1:
-        from ltbench.cli.launch import launch
-
-        sys.exit(launch(num_processes))
+    from ltbench.cli.launch import check_number, launch
     from ltbench.cli.run import parse_seeds
     from ltbench.reproduction.spec import paper
 
+    check_number(num_processes, oversubscribe)
     selected = paper().select(targets)
     numbers = [seed for seed in parse_seeds(seeds) if seed is not None]
 
@@ -93,14 +94,18 @@ def command(
     from ltbench.engine.progress import Reporter
     from ltbench.reproduction.collect import collect
     from ltbench.reproduction.document import document
-    from ltbench.reproduction.jobs import Asked
+    from ltbench.reproduction.jobs import Asked, jobs
     from ltbench.reproduction.write import write
 
+    asked = Asked(dataset, data_root, on_bad_image, backbone, config_files, overrides)
+    if num_processes > 1:
+        for job in jobs(selected.rows, asked):
+            job.resolve(numbers[0])  # what is wrong with the settings is said once, before the processes are started
+        return launch(num_processes)
     reporter = Reporter(quiet=as_json)
-    asked = Asked(dataset, data_root, on_bad_image, backbone, config_file, overrides)
     collected = collect(selected, asked, numbers, results, reporter)
     if collected is None:
-        return
+        return 0
     for note in collected.notes:
         reporter.line(f"note: {note}")
     made = document(selected, collected)
@@ -113,18 +118,19 @@ def command(
     else:
         _print(made)
         click.echo(f"wrote {folder} ({len(files)} files), first {files[0].name}")
+    return 0
 
 
 def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> str:
     """The command that gives the same numbers, without where images lie (``DIR``) and results are written to."""
-    options = {
-        "--data-root": asked.root and "DIR",
-        "--on-bad-image": asked.on_bad_image,
-        "--backbone": asked.backbone,
-        "--config": asked.config_file,
-    }
+    options = [
+        ("--data-root", asked.root and "DIR"),
+        ("--on-bad-image", asked.on_bad_image),
+        ("--backbone", asked.backbone),
+        *(("--config", file) for file in asked.config_files),
+    ]
     parts = ["ltbench", "reproduce", *targets, "--dataset", dataset, "--seeds", seeds]
-    parts += [str(part) for option, value in options.items() if value for part in (option, value)]
+    parts += [str(part) for option, value in options if value for part in (option, value)]
     return shlex.join([*parts, *(part for text in asked.overrides for part in ("--set", text))])
 
 

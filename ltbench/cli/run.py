@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from ltbench.cli.options import (
+    Command,
     backbone_option,
     config_option,
     data_root_option,
@@ -18,6 +17,7 @@ from ltbench.cli.options import (
     json_option,
     num_processes_option,
     on_bad_image_option,
+    oversubscribe_option,
     results_option,
     set_option,
 )
@@ -40,7 +40,7 @@ Examples:
 """
 
 
-@click.command("run", epilog=EPILOG)
+@click.command("run", cls=Command, epilog=EPILOG)
 @click.option(
     "-m",
     "--method",
@@ -70,6 +70,7 @@ Examples:
     "--folds", metavar="RULE", help="Which classes are many-, medium- and few-shot: paper (default), kang or oltr."
 )
 @num_processes_option
+@oversubscribe_option
 @results_option()
 @click.option(
     "--dry-run", is_flag=True, help="Show the plan: stages, which are cached, what would be trained and evaluated."
@@ -82,27 +83,27 @@ def command(
     data_root: Path | None,
     on_bad_image: str | None,
     backbone: str | None,
-    config_file: Path | None,
+    config_files: tuple[Path, ...],
     overrides: tuple[str, ...],
     seed: int | None,
     seeds: str | None,
     folds: str | None,
     num_processes: int,
+    oversubscribe: bool,
     results: Path | None,
     dry_run: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Train the stages that are missing, fuse the members, evaluate on the test split, leave records.
 
     Every choice (epochs, temperatures, fusion weights) is made on the validation split. Trained stages are kept and
     reused: another fuser, or another method on the same baseline, trains nothing again.
     """
-    if num_processes > 1:
-        from ltbench.cli.launch import launch
-
-        sys.exit(launch(num_processes))
+    from ltbench.cli.launch import check_number, launch
     from ltbench.errors import UsageError
     from ltbench.recipes import resolve
+
+    check_number(num_processes, oversubscribe)
 
     if seed is not None and seeds is not None:
         raise UsageError("--seed and --seeds exclude each other: give the one seed, or all of them.")
@@ -117,12 +118,15 @@ def command(
             backbone=backbone,
             seed=one,
             folds=folds,
-            config_file=config_file,
+            config_files=config_files,
             overrides=overrides,
         )
         for one in chosen
     ]
+    if num_processes > 1 and not dry_run:
+        return launch(num_processes)
     execute_all(plans, results, dry_run=dry_run, as_json=as_json)
+    return 0
 
 
 def parse_seeds(text: str) -> list[int | None]:
@@ -145,9 +149,10 @@ def execute_all(
     from ltbench.engine.plan import describe
     from ltbench.engine.progress import Reporter
     from ltbench.engine.run import Engine
+    from ltbench.engine.world import read_world
     from ltbench.report.run_table import print_plan, print_records
 
-    reporter = Reporter(quiet=as_json or os.environ.get("RANK", "0") != "0")
+    reporter = Reporter(quiet=as_json or read_world().rank > 0)
     for note in plans[0].notes:
         reporter.line(f"note: {note}")
     done: list[list[tuple[Evaluation, Record]]] = []
@@ -155,6 +160,7 @@ def execute_all(
     for resolved in plans:
         engine = Engine(resolved, reporter)
         if dry_run:
+            engine.check()
             if engine.compute.is_main:
                 described.append(describe(engine.plan))
                 if not as_json:

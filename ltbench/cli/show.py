@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.options import json_option
+from ltbench.cli.options import Command, json_option
 
 if TYPE_CHECKING:
     from ltbench.registry import Registered, Registry
@@ -22,7 +22,7 @@ Examples:
 """
 
 
-@click.command("show", epilog=EPILOG)
+@click.command("show", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @json_option("Print it as JSON.")
 def command(name: str, as_json: bool) -> None:
@@ -116,7 +116,7 @@ def print_description(about: dict[str, Any]) -> None:
     screen = console()
     screen.print(Text.assemble((about["name"], "bold cyan"), f"  {about['kind']}"))
     if about["summary"]:
-        screen.print(f"  {about['summary']}", markup=False, soft_wrap=True)
+        screen.print(f"  {about['summary']}", soft_wrap=True)
     for label, value in _facts(about):
         if value:
             screen.print(Text.assemble((f"  {label:<13}", "dim"), value), soft_wrap=True)
@@ -128,7 +128,7 @@ def print_description(about: dict[str, Any]) -> None:
     rows = [(p["name"], p["type"], _default_text(p), p["meaning"]) for p in parameters]
     screen.print(Padding(table((word, "type", "default", "meaning"), rows), (0, 0, 0, 2)))
     if any(about.get("recipe_sources", {}).values()):
-        screen.print("[dim]  Recipes stand above these defaults; 'ltbench run --dry-run' shows what applies.[/]\n")
+        screen.print("  Recipes stand above these defaults; 'ltbench run --dry-run' shows what applies.\n", style="dim")
 
 
 def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
@@ -142,6 +142,10 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
         ("starts from", ", ".join(about.get("requires", ()))),
         ("recipes", "; ".join(recipes)),
         ("control", "applied to every required method alone, too" if about.get("control") else ""),
+        (
+            "transductive",
+            "may look at other samples: ranked in a track of its own" if about.get("transductive") else "",
+        ),
     ]
 
 

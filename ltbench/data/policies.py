@@ -8,16 +8,14 @@ levels) and of Müller & Hutter 2021 (wide).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from ltbench.data.augment_config import Policy
 from ltbench.data.draws import SAMPLES, Draws
-
-Policy = Literal["none", "rand", "trivial", "auto-imagenet", "auto-cifar10", "auto-svhn"]
 
 LEVELS = 31
 """Of magnitude: 0 to 30. AutoAugment's have ten, 0 to 9."""

@@ -1,20 +1,23 @@
 """Device, precision and processes: a thin layer on accelerate that the rest of the engine asks."""
 
+import atexit
 import ctypes
 import os
 import platform
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, nn
 
 from ltbench.config import ComputeConfig
+from ltbench.engine.world import read_world
 from ltbench.errors import UsageError
 
 _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
@@ -22,6 +25,9 @@ _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
 
 _WAIT = timedelta(days=7)
 """How long the other processes wait while one trains a stage that all of them need."""
+
+_SECONDS_TO_LEAVE = 10.0
+"""How long a process that ends waits for what it and the others still do together. After an error they may never do it."""
 
 T = TypeVar("T")
 
@@ -56,8 +62,24 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _check_devices(kind: str) -> None:
-    started = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+def leave(code: int = 1) -> None:
+    """Take leave of the other processes of the run, before this one ends; nothing where there are none, or at a second call.
+
+    A process that ends while torch.distributed's threads are running may be aborted by the C++ library ("terminate called
+    without an active exception"), even after all its work is done.
+
+    Args:
+        code: with which the process ends, at once, where the others keep it waiting.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        end = threading.Timer(_SECONDS_TO_LEAVE, os._exit, [code])
+        end.daemon = True
+        end.start()
+        PartialState().destroy_process_group()
+        end.cancel()
+
+
+def _check_devices(kind: str, started: int) -> None:
     if kind == "cuda" and started > torch.cuda.device_count():
         raise UsageError(
             f"{started} processes were started on this machine, where torch sees {torch.cuda.device_count()} GPU(s): start "
@@ -72,29 +94,46 @@ class Compute:
         accelerator: accelerate's own object.
         precision: ``fp32``, ``bf16`` or ``fp16``, resolved.
         device: where tensors go.
+        local_world: processes of the run on this machine.
     """
 
     def __init__(self, config: ComputeConfig) -> None:
+        world = read_world()
         kind = resolve_device(config.device)
         self.config = config
         self.precision = config.precision if config.precision != "auto" else ("bf16" if native_bf16(kind) else "fp32")
         if self.precision == "fp16" and kind == "cpu":
             raise UsageError("compute.precision = 'fp16' needs an accelerator; on a CPU use 'fp32', 'bf16' or 'auto'.")
-        _check_devices(kind)
+        _check_devices(kind, world.local_size)
         AcceleratorState._reset_state(
             reset_partial_state=False
         )  # a second run in one process may want another precision
-        self.accelerator = Accelerator(
-            cpu=kind == "cpu",
-            mixed_precision="no" if self.precision == "fp32" else self.precision,
-            # The training loop divides batches itself; without this, accelerate launch's settings would divide the loss.
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
-        )
+        self.accelerator = self._joined(kind, world.size)
         self.device = self.accelerator.device
         self._fresh_scale = self.scale()
+        self.local_world = min(self.world, world.local_size)
         if kind == "cpu":
             keep_freed_memory()
+
+    def _joined(self, kind: str, processes: int) -> Accelerator:
+        """accelerate's object. Raises UsageError where the processes cannot be joined."""
+        atexit.unregister(leave)
+        atexit.register(leave)  # for those who call :func:`ltbench.run` from a script of their own
+        try:
+            return Accelerator(
+                cpu=kind == "cpu",
+                mixed_precision="no" if self.precision == "fp32" else self.precision,
+                # The training loop divides batches itself; without this, accelerate launch's settings would divide the loss.
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+                kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT)],
+            )
+        except (torch.distributed.DistError, ValueError) as error:
+            if processes == 1:
+                raise
+            where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+            raise UsageError(
+                f"the {processes} processes cannot be joined at {where}: {' '.join(str(error).split())}"
+            ) from error
 
     @property
     def is_main(self) -> bool:
@@ -107,11 +146,6 @@ class Compute:
     @property
     def world(self) -> int:
         return int(self.accelerator.num_processes)
-
-    @property
-    def local_world(self) -> int:
-        """Processes of the run on this machine."""
-        return min(self.world, int(os.environ.get("LOCAL_WORLD_SIZE", self.world)))
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,21 +13,23 @@ from torch import Tensor
 from ltbench.backbones import Backbone, create_backbone
 from ltbench.config import BackboneConfig
 from ltbench.data.augment import Augment, AugmentConfig
-from ltbench.data.base import Split
+from ltbench.data.augment_config import MixConfig
+from ltbench.data.base import Split, no_test_split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.feeding import Feed
 from ltbench.engine.fitting import Fitting
+from ltbench.engine.independence import FewSamples, check_members
 from ltbench.engine.inference import FeatureStore, View, run_over
 from ltbench.engine.loading import EpochBatches
 from ltbench.engine.progress import Reporter
 from ltbench.engine.rounds import rounds
 from ltbench.engine.seeding import global_stream, stream
 from ltbench.engine.trainee import repeated
-from ltbench.errors import LtbenchError
+from ltbench.errors import LtbenchError, PluginError
 from ltbench.files import unwritable
+from ltbench.manager import plugin_code, plugins
 from ltbench.method import Classes, Member, Method
-from ltbench.mixing import MixConfig
 from ltbench.step import Minibatch
 from ltbench.training import Kept, Round, Training, TrainingResult
 
@@ -68,6 +70,7 @@ class Workbench:
                 image_shape=self.image_shape,
                 pretrained=self.backbone.pretrained,
                 checkpoint=self.backbone.checkpoint,
+                unused=self.backbone.unused,
                 projection=self.backbone.projection,
                 kwargs=self.backbone.kwargs,
             )
@@ -205,6 +208,7 @@ def confirm(name: str, trained: Sequence[Member], rebuilt: Sequence[Member], ben
 
     Raises:
         LtbenchError: they answer otherwise.
+        PluginError: a member's logits for a sample depend on others, and the method's spec does not say so.
     """
     view, few = View(bench.augment, bench.image_size), torch.arange(min(TRIED, len(bench.val)))
     for one, other in zip(trained, rebuilt, strict=True):
@@ -214,11 +218,18 @@ def confirm(name: str, trained: Sequence[Member], rebuilt: Sequence[Member], ben
                 f"method '{name}': member '{one.name}', built again with its stored weights, answers otherwise than after its "
                 "training. Keep all that it learns in parameters or buffers of its module."
             )
+    if not plugins().methods.get(name).spec.transductive:
+        check_members(name, rebuilt, FewSamples("val", bench.val, bench.features))
 
 
 def build(method: Method, context: StageContext) -> list[Member]:
-    """The method's untrained members. Raises LtbenchError for names or class ids that cannot be right."""
-    with global_stream(context._workbench.seed, context.name, "build"):
+    """The method's untrained members.
+
+    Raises:
+        LtbenchError: names or class ids that cannot be right.
+        PluginError: ``build`` failed, or opened a test split.
+    """
+    with _running(context, "build", f"method '{context.name}' is built"):
         members = method.build(context)
     names = [member.name for member in members]
     if not members or len(set(names)) < len(names):
@@ -228,6 +239,43 @@ def build(method: Method, context: StageContext) -> list[Member]:
     for member in members:
         context._workbench.compute.place(member.module)
     return members
+
+
+def fit(method: Method, context: StageContext, members: list[Member]) -> None:
+    """Train the members in place. Raises PluginError where ``fit``, its loss or its sampler failed or opened a test split."""
+    with _running(context, "fit", f"method '{context.name}' is trained"):
+        method.fit(context, members)
+
+
+@contextmanager
+def _running(context: StageContext, step: str, doing: str) -> Iterator[None]:
+    """Around a method's own code: its random stream, its failures in its name, and no test split."""
+    seed = context._workbench.seed
+    with plugin_code("method", context.name, step), global_stream(seed, context.name, step), no_test_split(doing):
+        yield
+
+
+@torch.no_grad()
+def try_heads(name: str, members: Sequence[Member]) -> None:
+    """Let each member's head answer on blank features: a width that is wrong shows before the training of method ``name``.
+
+    Raises:
+        PluginError: a head fails, or does not answer one logit for each class (and one more with ``outside = "reject"``).
+    """
+    for member in members:
+        example = next(member.module.parameters(), torch.empty(0))
+        blank = torch.zeros(2, member.backbone.num_features, device=example.device)
+        modes = [(module, module.training) for module in member.head.modules()]
+        with plugin_code("method", name, f"the head of member '{member.name}'"):
+            shape = tuple(member.head.eval()(blank).shape)
+        for module, training in modes:
+            module.training = training
+        if shape != (2, member.width):
+            covered = f"{len(member.classes)} classes" + (" and 'reject'" if member.outside == "reject" else "")
+            raise PluginError(
+                f"method '{name}': the head of member '{member.name}' answers logits of shape {shape} to 2 samples; "
+                f"(2, {member.width}) was expected, for {covered}."
+            )
 
 
 def weights_of(members: Sequence[Member]) -> dict[str, Tensor]:

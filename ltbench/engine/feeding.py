@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from torch import Generator, Tensor
 
 from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.base import CutSplit
 from ltbench.data.draws import SAMPLES
 from ltbench.engine.loading import EpochBatches, Share, training_loader
 from ltbench.engine.seeding import stream, stream_seed
 from ltbench.errors import UsageError
-from ltbench.mixing import MixConfig, Mixed, draw_mixed
+from ltbench.mixing import Mixed, draw_mixed
 from ltbench.step import Minibatch
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.backbones import Backbone, learnable
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.samplers import SubsetSampler
 from ltbench.engine.checkpoint import Checkpoint
 from ltbench.engine.compute import Compute
@@ -24,7 +25,6 @@ from ltbench.engine.trainee import SideBySide, Trainee
 from ltbench.engine.training import Task, train
 from ltbench.errors import DataError, UsageError
 from ltbench.method import Member
-from ltbench.mixing import MixConfig
 from ltbench.training import Training, TrainingResult, Validation
 
 if TYPE_CHECKING:

@@ -15,11 +15,16 @@ from ltbench.data.cuts import Cut
 from ltbench.data.draws import Draws
 from ltbench.engine.compute import Compute
 from ltbench.engine.loading import Batches, inference_batch, inference_loader
+from ltbench.engine.order import drawn_order, put_back
 from ltbench.engine.progress import Reporter
 from ltbench.engine.seeding import stream
 from ltbench.engine.shared_pass import SharedPass
+from ltbench.method import Member
 from ltbench.sealed import Damaged, set_aside
 from ltbench.sealed_tensors import read_tensors, write_tensors
+
+EVALUATED = ("val", "test")
+"""Splits whose plain images are seen in a drawn order."""
 
 HEAD_CHUNK = 8192
 """Samples a head sees at once."""
@@ -102,10 +107,12 @@ def run_over(
 
 
 @torch.inference_mode()
-def apply_head(head: nn.Module, features: Tensor, compute: Compute) -> Tensor:
-    """Logits float32[N, K] on the CPU from features float32[N, D]."""
+def apply_head(head: nn.Module, features: Tensor, compute: Compute, order: Tensor | None = None) -> Tensor:
+    """Logits float32[N, K] on the CPU from features float32[N, D], which the head sees in the order ``order`` int64[N]."""
     head.eval()
-    return torch.cat([head(part.to(compute.device)).float().cpu() for part in features.split(HEAD_CHUNK)])
+    parts = features.split(HEAD_CHUNK) if order is None else (features[part] for part in order.split(HEAD_CHUNK))
+    logits = torch.cat([head(part.to(compute.device)).float().cpu() for part in parts])
+    return logits if order is None else put_back(logits, order)
 
 
 class FeatureStore:
@@ -116,13 +123,22 @@ class FeatureStore:
         augment: how images are prepared.
         size: see :class:`View`.
         identity: what else the features depend on (dataset fingerprint, augmentation, model), as plain values.
+        fingerprint: of the dataset; it draws the order in which validation and test are evaluated.
     """
 
     def __init__(
-        self, folder: Path, augment: Augment, size: int, compute: Compute, seed: int, reporter: Reporter, identity: Any
+        self,
+        folder: Path,
+        augment: Augment,
+        size: int,
+        compute: Compute,
+        seed: int,
+        reporter: Reporter,
+        identity: Any,
+        fingerprint: str,
     ) -> None:
         self.folder, self.augment, self.size, self.compute = folder, augment, size, compute
-        self.seed, self.reporter, self.identity = seed, reporter, identity
+        self.seed, self.reporter, self.identity, self.fingerprint = seed, reporter, identity, fingerprint
         self.passes = 0
         self._memory: dict[str, Tensor] = {}
 
@@ -163,6 +179,22 @@ class FeatureStore:
     def _read(self, key: str) -> Tensor:
         return read_tensors(self._path(key), f"features {key}").tensors["features"]
 
+    def logits(self, members: Sequence[Member], name: str, split: Split) -> list[Tensor]:
+        """Logits float32[N, K] of each member for a split, in its order; images and features are seen in a drawn one."""
+        features = self.get_all([member.backbone for member in members], name, split)
+        order = self._order(name, split)
+        return [
+            apply_head(member.head, part, self.compute, order) for member, part in zip(members, features, strict=True)
+        ]
+
+    @property
+    def plain(self) -> View:
+        """The view that is evaluated."""
+        return View(self.augment, self.size)
+
+    def _order(self, name: str, split: Split) -> Tensor:
+        return drawn_order(self.fingerprint, name, len(split))
+
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
 
@@ -177,8 +209,12 @@ class FeatureStore:
         module = SharedPass(backbones) if len(backbones) > 1 else backbones[0]
         label = f"features of {name}" + (f", view {view}" if view else "")
         batches = -(-len(split) // inference_batch(self.compute))
+        # Augmented views are drawn batch by batch; they and the training split, shuffled anyway, are never evaluated.
+        order = self._order(name, split) if name in EVALUATED and not view else None
         with self.reporter.steps(label, batches) as advance:
-            values = run_over(self.compute.place(module), split, self.compute, way, progress=advance)
+            values = run_over(self.compute.place(module), split, self.compute, way, order, advance)
+        if order is not None:
+            values = put_back(values, order)
         for backbone, was_training in zip(backbones, were_training, strict=True):
             backbone.train(was_training)
         widths = [backbone.num_features for backbone in backbones]
@@ -189,7 +225,7 @@ class FeatureStore:
 
     def _view(self, name: str, split: Split, number: int) -> View:
         if not number:
-            return View(self.augment, self.size)
+            return self.plain
         names = ("features", name, "view", number)
         batch = inference_batch(self.compute)
         cuts = isinstance(split, CutSplit)

@@ -1,6 +1,5 @@
 """From a split and an order of indices to batches on this process."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from ltbench.data.draws import Draws
 from ltbench.data.samplers import EpochSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.seeding import stream
+from ltbench.engine.world import usable_cores
 from ltbench.errors import DataError, UsageError
 
 SMALLEST = 2
@@ -165,7 +165,7 @@ def workers_of(split: Split, compute: Compute) -> int:
         return compute.config.workers
     if not isinstance(split, CutSplit) or compute.device.type == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return min(MOST_WORKERS, max(1, cores // compute.local_world - 1))
 
 
@@ -240,7 +240,7 @@ def inference_batch(compute: Compute) -> int:
 
 
 class _InOrder:
-    """A split, or the samples of it at ``indices``, read as ``cut_of`` their positions says where it can be cut."""
+    """A split, or the samples of it at ``indices``, as :func:`read` gives them."""
 
     def __init__(self, split: Split, cut_of: CutOf, indices: Tensor | None) -> None:
         self.split, self.cut_of = split, cut_of
@@ -251,6 +251,11 @@ class _InOrder:
 
     def __getitems__(self, positions: list[int]) -> Batch:
         samples = positions if self.indices is None else [self.indices[position] for position in positions]
-        if isinstance(self.split, CutSplit):
-            return self.split.cut(samples, self.cut_of(samples))
-        return self.split.__getitems__(samples)
+        return read(self.split, samples, self.cut_of)
+
+
+def read(split: Split, samples: list[int], cut_of: CutOf) -> Batch:
+    """The samples at these positions, read as ``cut_of`` them says where the split can be cut."""
+    if isinstance(split, CutSplit):
+        return split.cut(samples, cut_of(samples))
+    return split.__getitems__(samples)

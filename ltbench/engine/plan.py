@@ -73,6 +73,7 @@ def make_plan(resolved: Resolved, dataset: Dataset, precision: str, root: Path) 
             **_shared_inputs(config, dataset, precision),
             "config": _with_contents(resolved.method_configs[name]),
             "plugin": {"distribution": found.plugin.distribution, "version": found.plugin.version},
+            **({"transductive": True} if found.spec.transductive else {}),
         }
         requires = [stages[required] for required in requirements(name).values()]
         stages[name] = make_stage(root, plugins().methods.load(name), name, inputs, requires)
@@ -109,7 +110,7 @@ def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[
     return {
         "dataset": {"name": config.dataset.name, "fingerprint": dataset.fingerprint, "storage": dataset.storage},
         "folds": digest(folds.tolist()),
-        "backbone": _with_contents(config.backbone),
+        "backbone": {key: value for key, value in _with_contents(config.backbone).items() if key != "unused"},
         "pretrained": pretrained_weights(config.backbone.name) if config.backbone.pretrained else None,
         "augment": config.augment.model_dump(mode="json"),
         "mixing": config.mixing.model_dump(mode="json"),

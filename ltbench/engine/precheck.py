@@ -1,4 +1,4 @@
-"""Found out before anything is trained: what is asked for without a fuser must be one member over all classes."""
+"""Found out before anything is trained: what is asked for without a fuser must be one member over all classes, heads must fit."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,45 +7,44 @@ from typing import Any, NoReturn, Unpack
 import torch
 
 from ltbench.engine.compute import Compute
-from ltbench.engine.context import StageContext, build
-from ltbench.engine.evaluate import make_fuser
+from ltbench.engine.context import StageContext, build, try_heads
+from ltbench.engine.evaluate import make_fuser, refuse_unfused
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run
+from ltbench.engine.stages import Stage
 from ltbench.errors import UsageError
 from ltbench.fuser import MemberLogits
-from ltbench.manager import plugins
+from ltbench.manager import plugin_code, plugins
 from ltbench.method import Member, Method, MethodConfig
 from ltbench.recipe_files import requirements
+from ltbench.sealed import Damaged
 from ltbench.step import Minibatch
 from ltbench.training import Kept, Round, Training, TrainingResult
 
 
 def check_before_training(
     plan: Run,
-    configs: Mapping[str, MethodConfig],
+    methods: Mapping[str, Method],
     context: Callable[[str, Path | None], StageContext],
     compute: Compute,
 ) -> None:
-    """Refuse a run that would only after its training be found to need a fuser.
+    """Refuse a run that would only after its training be found to need a fuser, or to have a head that does not fit.
 
-    Members are known once they are built, so they are built untrained, and dropped. A method that builds from a stage
-    which is still to be trained cannot be asked now: it is left to :func:`check_built`. Nothing is built for posteriors
-    with a fuser, nor where every stage is in the cache.
+    Members are known once they are built, so those of stages that are not in the cache are built untrained, and dropped. A
+    method that builds from a stage which is still to be trained cannot be asked now: it is left to :func:`check_built`.
 
     Every process of a run must call this, for ``build`` may let them work together.
 
     Args:
-        configs: of the plan's methods, by name.
+        methods: those of the plan, by name.
         context: method and folder -> its context; called with no folder.
 
     Raises:
         UsageError: several methods, several members or a partial one, and no fuser.
+        PluginError: ``build`` fails, or a head.
         LtbenchError: whatever else is wrong with the members, or ``build`` finds.
     """
-    wanted = _without_fuser(plan)
     done = compute.agree([stage.done for stage in plan.stages])
-    if not wanted or all(done):
-        return
-    for evaluation in wanted:
+    for evaluation in _without_fuser(plan):
         if len(evaluation.methods) > 1:
             known = ", ".join(plugins().fusers.names()) or "none is installed"
             raise UsageError(
@@ -53,30 +52,56 @@ def check_before_training(
                 f"--fuser ({known})."
             )
     trained = _usable(plan, done)
-    for evaluation in wanted:
-        (name,) = evaluation.methods
-        early = _EarlyContext(context(name, None), trained)
-        cls: type[Method] = plugins().methods.load(name)
+    for stage, there in zip(plan.stages, done, strict=True):
+        if there:
+            _check_trained(plan, stage)
+            continue
+        early = _EarlyContext(context(stage.method, None), trained)
         try:
-            members = build(cls(configs[name]), early)
+            members = build(methods[stage.method], early)
         except _NeedsTraining:
             continue
         check_built(plan, early, members)
 
 
+def make_method(name: str, config: MethodConfig) -> Method:
+    """The method of that name. Raises PluginError when its constructor fails."""
+    cls: type[Method] = plugins().methods.load(name)
+    with plugin_code("method", name, "its constructor"):
+        return cls(config)
+
+
 def check_built(plan: Run, context: StageContext, members: Sequence[Member]) -> None:
-    """Refuse members that need a fuser, where the plan wants their method without one. They need not be trained.
+    """Refuse heads that do not fit, and members that need a fuser where the plan wants their method without one.
+
+    The members need not be trained.
 
     Raises:
+        PluginError: a head fails, or has another width than its classes ask for.
         UsageError: several members, or a partial one.
         DataError: members that no fuser could take, either.
     """
     name = context.name
-    if any(evaluation.methods == (name,) for evaluation in _without_fuser(plan)):
+    try_heads(name, members)
+    if _stands_alone(plan, name):
         no_samples = [
             MemberLogits(f"{name}/{m.name}", name, m.classes, m.outside, torch.empty(0, m.width)) for m in members
         ]
         make_fuser(NO_FUSER, context.classes).log_posterior(no_samples)
+
+
+def _check_trained(plan: Run, stage: Stage) -> None:
+    """The same of a stage in the cache, by what it says of its members."""
+    if _stands_alone(plan, stage.method):
+        try:
+            members = [(f"{stage.method}/{member['name']}", member["outside"]) for member in stage.report()["members"]]
+        except Damaged:  # a run sets it aside and trains it again, and then its members are looked at
+            return
+        refuse_unfused([name for name, _ in members], [outside for _, outside in members])
+
+
+def _stands_alone(plan: Run, method: str) -> bool:
+    return any(evaluation.methods == (method,) for evaluation in _without_fuser(plan))
 
 
 def _without_fuser(plan: Run) -> list[Evaluation]:
@@ -94,8 +119,8 @@ def _usable(plan: Run, done: Sequence[bool]) -> set[str]:
     return usable
 
 
-class _NeedsTraining(Exception):
-    """A ``build`` asks for what is there only later in the run."""
+class _NeedsTraining(BaseException):
+    """A ``build`` asks for what is there only later in the run. No error: it must pass what a plugin catches."""
 
 
 class _EarlyContext(StageContext):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,7 +14,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.status import Status
+from rich.text import Text
 from torch import Tensor
+
+from ltbench.terminal import console
 
 SECONDS_BETWEEN = 0.25
 """Least time between two updates of the loss: reading it waits for the device."""
@@ -70,12 +72,12 @@ class Reporter:
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = console(stderr=True, quiet=quiet)
         self._live = self.console.is_terminal and not quiet
         self._spinner: Status | None = None
 
     def line(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        self.console.print(text)
 
     @contextmanager
     def training(self, label: str, epochs: int, steps_per_epoch: int) -> Iterator[Bar]:
@@ -97,10 +99,10 @@ class Reporter:
 
     def _bars(self) -> Progress:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             TextColumn("left"),
             TimeRemainingColumn(),
         )
@@ -112,7 +114,7 @@ class Reporter:
         if not self._live:
             yield
             return
-        with self.console.status(text) as spinner:
+        with self.console.status(Text(text)) as spinner:
             self._spinner = spinner
             try:
                 yield

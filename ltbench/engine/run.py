@@ -15,24 +15,23 @@ from ltbench.cache import cache_dir
 from ltbench.classes import classes_of
 from ltbench.config import RunConfig
 from ltbench.data.augment import Augment
-from ltbench.data.base import Dataset, check_splits
+from ltbench.data.base import Dataset, check_splits, no_test_split
 from ltbench.engine.compute import Compute
-from ltbench.engine.context import StageContext, Workbench, build, confirm, rebuild, weights_of
+from ltbench.engine.context import StageContext, Workbench, build, confirm, fit, rebuild, weights_of
 from ltbench.engine.evaluations import Evaluations
 from ltbench.engine.inference import FeatureStore
 from ltbench.engine.mending import clear_away, refuse_to_train
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
-from ltbench.engine.precheck import check_before_training, check_built
+from ltbench.engine.precheck import check_before_training, check_built, make_method
 from ltbench.engine.processes import await_file, check_processes
 from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
-from ltbench.engine.seeding import global_stream
 from ltbench.engine.stage_logits import StageLogits
 from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish, read_draft, write_weights
 from ltbench.files import copy_folder
 from ltbench.logits import LogitsFolder, check_complete, joined, read_logits
-from ltbench.manager import plugins
-from ltbench.method import Member, Method
+from ltbench.manager import plugin_code, plugins
+from ltbench.method import Member
 from ltbench.recipe_files import requirements
 from ltbench.recipes import Resolved, resolve_config
 from ltbench.results.record import Record
@@ -91,10 +90,13 @@ class Engine:
         self.bench = self._workbench()
         features = {"val": self.bench.features, "test": self._feature_store()}
         self._stage_logits = StageLogits(self.dataset, config.dataset.name, self.compute, features)
-        self._methods: dict[str, Method] = {
-            name: plugins().methods.load(name)(resolved.method_configs[name]) for name in resolved.order
-        }
+        with no_test_split("the methods of the run are made"):
+            self._methods = {name: make_method(name, resolved.method_configs[name]) for name in resolved.order}
         self._logits: dict[str, LogitsFolder] = {}
+
+    def check(self) -> None:
+        """Refuse what can be known to fail before anything is trained. Raises as :func:`check_before_training`."""
+        check_before_training(self.plan, self._methods, self._context, self.compute)
 
     def execute(self, results: Path | None = None, *, train: bool = True) -> list[tuple[Evaluation, Record]]:
         """Train what is missing, evaluate everything, leave the records. Plugins hear of an error before it goes on.
@@ -108,7 +110,7 @@ class Engine:
             check_processes(self.compute, self.cache, self.plan)
             plugins().call("ltbench_before_run", run=self.plan)
             self._clear_away([stage.method for stage in self.plan.stages if not stage.evaluated])
-            check_before_training(self.plan, self.resolved.method_configs, self._context, self.compute)
+            self.check()
             for stage in self.plan.stages:
                 self.ensure(stage)
             self.infer()
@@ -139,8 +141,7 @@ class Engine:
         method, context = self._methods[stage.method], self._context(stage.method, draft)
         members = build(method, context)
         check_built(self.plan, context, members)
-        with global_stream(self.resolved.config.seed, stage.method, "fit"):
-            method.fit(context, members)
+        fit(method, context, members)
         seconds = time.perf_counter() - started
         seal = write_weights(stage, weights_of(members)) if self.compute.is_main else ""
         self.compute.wait()
@@ -210,7 +211,7 @@ class Engine:
     @cached_property
     def _evaluations(self) -> Evaluations:
         """Not before everything is trained: it leads to the test split."""
-        maker = RecordMaker(self.resolved, self.dataset, self._augment, self.compute, self.plan)
+        maker = RecordMaker(self.resolved, self.dataset, self.compute, self.plan)
         folder = self.cache / "evaluations"
         return Evaluations(folder, self.plan, self.resolved, maker, self.bench.classes)
 
@@ -237,11 +238,14 @@ class Engine:
     def _open_dataset(self) -> Dataset:
         config = self.resolved.config.dataset
         cls: type[Dataset] = plugins().datasets.load(config.name)
-        dataset = cls(self.resolved.dataset_options, config.root)
+        with plugin_code("dataset", config.name, "its constructor"):
+            dataset = cls(self.resolved.dataset_options, config.root)
         dataset.progress = self.reporter.steps
-        with self.compute.accelerator.main_process_first(), self.reporter.working(f"opening {config.name}"):
+        opening = self.reporter.working(f"opening {config.name}")
+        with self.compute.accelerator.main_process_first(), opening, plugin_code("dataset", config.name, "split"):
             check_splits(dataset)
-            _ = dataset.fingerprint  # image files are read by one process, the others find what they hold remembered
+            # image files are read by one process, the others find what they hold remembered
+            _ = dataset.fingerprint, dataset.train_counts, dataset.class_names
         for name, samples in dataset.skipped.items():
             self.reporter.line(
                 f"{name}: {len(samples):,} images left out: {', '.join(samples[:3])}{', ...' * (len(samples) > 3)}"
@@ -269,6 +273,7 @@ class Engine:
             config.seed,
             self.reporter,
             identity,
+            dataset.fingerprint,
         )
 
     def _workbench(self) -> Workbench:

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
-from ltbench.data.base import Dataset
+from ltbench.data.base import Dataset, no_test_split
 from ltbench.engine.compute import Compute
-from ltbench.engine.inference import FeatureStore, apply_head
+from ltbench.engine.independence import FewSamples, check_members
+from ltbench.engine.inference import FeatureStore
 from ltbench.engine.stages import Stage
 from ltbench.fuser import MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits, write_logits
+from ltbench.manager import plugin_code, plugins
 from ltbench.method import Member
 
 Trained = Sequence[tuple[Stage, Sequence[Member]]]
@@ -28,7 +31,11 @@ class StageLogits:
         self.dataset, self.name, self.compute, self.features = dataset, name, compute, features
 
     def write(self, trained: Trained) -> None:
-        """The folder ``logits`` of each stage, from its trained members: one pass over each split for all of them."""
+        """The folder ``logits`` of each stage, from its trained members: one pass over each split for all of them.
+
+        Raises:
+            PluginError: a member's logits for a sample depend on others, and its method does not say so.
+        """
         splits = {name: self._of_split(name, trained) for name in self.features}
         about = {"name": self.name, "fingerprint": self.dataset.fingerprint}
         if not self.compute.is_main:
@@ -39,21 +46,22 @@ class StageLogits:
             write_logits(stage.logits, content, stage.of("logits"))
 
     def _of_split(self, name: str, trained: Trained) -> dict[str, SplitLogits]:
-        """Method -> its members' logits."""
-        data = self.dataset.split(name)
-        backbones = [member.backbone for _, own in trained for member in own]
-        features = iter(self.features[name].get_all(backbones, name, data))
-        found = {}
-        for stage, own in trained:
-            rows = [
-                MemberLogits(
-                    f"{stage.method}/{member.name}",
-                    stage.method,
-                    member.classes,
-                    member.outside,
-                    apply_head(member.head, next(features), self.compute),
-                )
-                for member in own
-            ]
-            found[stage.method] = SplitLogits(rows, data.labels, torch.arange(len(data)))
+        """Method -> its members' logits, which do not depend on how the samples were put into batches."""
+        methods = ", ".join(f"'{stage.method}'" for stage, _ in trained)
+        with plugin_code("dataset", self.name, f"reading the split '{name}'"):
+            data = self.dataset.split(name)
+        store, found = self.features[name], {}
+        with no_test_split(f"members of {methods} are evaluated"):
+            answers = iter(store.logits([member for _, own in trained for member in own], name, data))
+            few = FewSamples(name, data, store)
+            for stage, own in trained:
+                logits = [next(answers) for _ in own]
+                if not plugins().methods.get(stage.method).spec.transductive:
+                    check_members(stage.method, own, few, [values[few.chosen] for values in logits])
+                rows = [_named(stage.method, member, values) for member, values in zip(own, logits, strict=True)]
+                found[stage.method] = SplitLogits(rows, data.labels, torch.arange(len(data)))
         return found
+
+
+def _named(method: str, member: Member, logits: Tensor) -> MemberLogits:
+    return MemberLogits(f"{method}/{member.name}", method, member.classes, member.outside, logits)

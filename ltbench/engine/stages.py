@@ -37,6 +37,7 @@ _TRAINING_CODE = (
     "ltbench.engine.inference",
     "ltbench.engine.loading",
     "ltbench.engine.optimizers",
+    "ltbench.engine.order",
     "ltbench.engine.rounds",
     "ltbench.engine.seeding",
     "ltbench.engine.shared_pass",

@@ -5,7 +5,7 @@ its own. A row is one (methods, fuser, config) over its seeds.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from ltbench.canonical import canonical_json
 from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.report.comparison import check_same_data, differences, paired
 from ltbench.report.labels import distinguish
+from ltbench.results.marks import content_digest
 from ltbench.results.record import Record, Role
 from ltbench.results.schema import Selection, Track
 from ltbench.stats import Difference, holm
@@ -56,6 +57,7 @@ class Row:
         delta: All minus the baseline's over the seeds that both have, with the p value corrected over the board (Holm);
             None for the baseline itself and where no seed is shared.
         dirty: a record was made from sources that differ from their commit.
+        recomputed: all its records are marked as recomputed from their logits.
     """
 
     methods: tuple[str, ...]
@@ -68,6 +70,7 @@ class Row:
     ece: Mean
     delta: Difference | None
     dirty: bool
+    recomputed: bool
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,14 @@ class Board:
     baseline: Row | None
 
 
-def boards(records: Iterable[Record], folds: str | None = None) -> list[Board]:
+def boards(
+    records: Iterable[Record], folds: str | None = None, recomputed: Collection[str] = frozenset()
+) -> list[Board]:
     """The boards of these records, sorted by protocol.
 
     Args:
         folds: measure all of them under this rule; by default each under the rule of its own run.
+        recomputed: :func:`ltbench.results.marks.content_digest` of the records that are marked.
 
     Raises:
         DataError: two records claim the same data but differ in their class counts.
@@ -104,7 +110,7 @@ def boards(records: Iterable[Record], folds: str | None = None) -> list[Board]:
         key = _key(protocol)
         protocols[key] = protocol
         by_protocol[key].append(record)
-    return [_board(protocols[key], by_protocol[key]) for key in sorted(by_protocol)]
+    return [_board(protocols[key], by_protocol[key], recomputed) for key in sorted(by_protocol)]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
@@ -128,11 +134,11 @@ def rows_of(records: Iterable[Record]) -> dict[tuple[tuple[str, ...], str, str],
     return dict(sorted(groups.items()))
 
 
-def _board(protocol: Protocol, records: list[Record]) -> Board:
+def _board(protocol: Protocol, records: list[Record], recomputed: Collection[str]) -> Board:
     check_same_data(records)
     groups = list(rows_of(records).values())
     labels = distinguish([((group[0].methods, group[0].fuser), group[0].config) for group in groups])
-    rows = [_row(group, label, protocol.fold_rule) for group, label in zip(groups, labels, strict=True)]
+    rows = [_row(group, label, protocol.fold_rule, recomputed) for group, label in zip(groups, labels, strict=True)]
     baseline = _baseline(groups, rows)
     if baseline is not None:
         rows = _with_deltas(rows, groups, baseline, protocol.fold_rule)
@@ -142,7 +148,7 @@ def _board(protocol: Protocol, records: list[Record]) -> Board:
     return Board(protocol, sizes, data.test, tuple(ranked), None if baseline is None else rows[baseline])
 
 
-def _row(group: Sequence[Record], label: str, rule: str) -> Row:
+def _row(group: Sequence[Record], label: str, rule: str, recomputed: Collection[str]) -> Row:
     measured = [record.accuracy(rule) for record in group]
     roles = {record.role for record in group}
     return Row(
@@ -156,6 +162,7 @@ def _row(group: Sequence[Record], label: str, rule: str) -> Row:
         ece=_mean([record.calibration.ece for record in group]),
         delta=None,
         dirty=any(record.environment.git_dirty for record in group),
+        recomputed=bool(recomputed) and all(content_digest(record) in recomputed for record in group),
     )
 
 

@@ -14,6 +14,7 @@ from ltbench.errors import DataError
 from ltbench.files import write_json
 from ltbench.fuser import Fuser
 from ltbench.logits import LogitsFolder
+from ltbench.manager import plugin_code
 from ltbench.metrics import fold_accuracy
 from ltbench.report.figure_data import (
     write_bars,
@@ -64,8 +65,10 @@ def _experts(content: LogitsFolder, method: str, make_fuser: Callable[[], Fuser]
     def confused() -> dict[str, Any]:
         if make_fuser is None:
             raise DataError("the run has no fuser: choose one with --fuser.")
-        fuser = make_fuser().fit(experts_by_method(content.val.members)[method], content.val.labels)
-        predictions = fuser.log_posterior(test).argmax(dim=1)
+        fuser = make_fuser()
+        with plugin_code("fuser", type(fuser), "fit or log_posterior"):
+            fuser.fit(experts_by_method(content.val.members)[method], content.val.labels)
+            predictions = fuser.log_posterior(test).argmax(dim=1)
         return expert_confusion(predictions, labels, test, counts, rule).to_dict()
 
     def confident() -> dict[str, Any]:

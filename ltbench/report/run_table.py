@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run
@@ -21,12 +22,12 @@ def print_plan(run: Run, sources: Mapping[str, str]) -> None:
     for column in ("stage", "state", "key", "starts from"):
         stages.add_column(column)
     for stage in run.stages:
-        state = "[green]cached[/]" if stage.done else "[yellow]will be trained[/]"
+        state = Text("cached", "green") if stage.done else Text("will be trained", "yellow")
         stages.add_row(stage.method, state, stage.key[:12], ", ".join(stage.inputs["requires"]) or "-")
     out.print(stages)
     for evaluation in run.evaluations:
         note = f"  ({_note(evaluation)})" if _note(evaluation) else ""
-        out.print(f"  evaluate [bold]{evaluation.label}[/]{note}", highlight=False)
+        out.print(Text.assemble("  evaluate ", (evaluation.label, "bold"), note))
     settings = Table(title="Settings that are not defaults", title_justify="left")
     for column in ("key", "value", "from"):
         settings.add_column(column)
@@ -72,7 +73,6 @@ def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run
     out.print(table)
     out.print(
         f"records: {plan.folder / 'records'}" if results is None else f"records: {results / plan.config.dataset.name}",
-        highlight=False,
         soft_wrap=True,
     )
 

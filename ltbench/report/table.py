@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.escaping import markdown, visible
 from ltbench.report.leaderboard import COLUMNS, Board, Mean, Protocol, Row
 
 HEADERS = (
@@ -56,7 +56,7 @@ def cells(rank: int, row: Row) -> list[str]:
         mean(row.ece),
         NOTHING if delta is None else interval(delta.estimate, delta.low, delta.high),
         NOTHING if delta is None else p_value(delta.p),
-        row.config + ("†" if row.dirty else ""),
+        row.config + ("†" if row.dirty else "") + (" ✓" if row.recomputed else ""),
     ]
 
 
@@ -83,6 +83,7 @@ def track_text(protocol: Protocol) -> str:
     start = "from scratch" if track.pretraining == "none" else f"pretrained ({track.pretraining})"
     return (
         f"{track.backbone}, {start}, {track.epochs} {epochs}, augmentation {track.augmentation}, {track.resolution} px"
+        f"{', transductive' if track.transductive else ''}"
     )
 
 
@@ -100,7 +101,7 @@ def protocol_text(board: Board) -> str:
 
 def rich_board(board: Board) -> Table:
     """The board for a terminal, narrower than :func:`grid`: what names a row takes one column."""
-    table = Table(title=escape(track_text(board.protocol)), caption=escape(protocol_text(board)), **_LOOK)
+    table = Table(title=track_text(board.protocol), caption=protocol_text(board), **_LOOK)
     compared = board.baseline is not None
     _add_columns(
         table, ["#", "Row", "n", "Many", "Medium", "Few", "All", "ECE", *(["Δ All [95 %]", "p"] if compared else [])]
@@ -111,23 +112,28 @@ def rich_board(board: Board) -> Table:
         difference = [line["Δ All [95 %]"], line["p"]] if compared else []
         style = {"reference": "bold", "control": "italic", "run": ""}[row.role]
         texts = [line["#"], _name(row), line["n"], *accuracy, f"{row.ece.mean:.1f}", *difference]
-        table.add_row(*map(Text, texts), style=style)  # Text: brackets in settings are no markup
+        table.add_row(*map(_text, texts), style=style)
     return table
 
 
 def _name(row: Row) -> str:
     fuser = "" if row.fuser == "none" else f" / {row.fuser}"
     remarks = ", ".join(filter(None, [row.label, "" if row.role == "run" else row.role]))
-    return f"{'+'.join(row.methods)}{fuser}" + (f" ({remarks})" if remarks else "")
+    return f"{'+'.join(row.methods)}{fuser}" + (f" ({remarks})" if remarks else "") + (" ✓" if row.recomputed else "")
 
 
 def rich_table(title: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
     """Any cells for a terminal."""
-    table = Table(title=escape(title), **_LOOK)
+    table = Table(title=title, **_LOOK)
     _add_columns(table, headers)
     for line in lines:
-        table.add_row(*map(Text, line))
+        table.add_row(*map(_text, line))
     return table
+
+
+def _text(cell: str) -> Text:
+    """As it is: brackets are no markup, on whichever console the table is shown."""
+    return Text(visible(cell))
 
 
 def _add_columns(table: Table, headers: Iterable[str]) -> None:
@@ -136,7 +142,7 @@ def _add_columns(table: Table, headers: Iterable[str]) -> None:
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A GitHub table; bars inside cells are escaped."""
+    """A GitHub table; whatever is in a cell is shown as it is."""
     lines = [list(headers), ["---:" if header in _RIGHT else "---" for header in headers]]
-    lines += [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines += [[markdown(cell) for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

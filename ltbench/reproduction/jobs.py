@@ -22,7 +22,7 @@ class Asked:
     root: Path | None = None
     on_bad_image: str | None = None
     backbone: str | None = None
-    config_file: Path | None = None
+    config_files: tuple[Path, ...] = ()
     overrides: tuple[str, ...] = ()
 
 
@@ -57,7 +57,7 @@ class Job:
             on_bad_image=self.asked.on_bad_image,
             backbone=self.asked.backbone,
             seed=seed,
-            config_file=self.asked.config_file,
+            config_files=self.asked.config_files,
             overrides=self.overrides,
         )
 

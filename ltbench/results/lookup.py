@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ltbench.errors import UsageError, did_you_mean
 from ltbench.results.record import Record
-from ltbench.results.store import read_record
+from ltbench.results.store import read_sound
 
 
 def choose(wanted: str, records: Sequence[Record]) -> list[Record]:
@@ -16,10 +16,10 @@ def choose(wanted: str, records: Sequence[Record]) -> list[Record]:
 
     Raises:
         UsageError: nothing has that name, or several rows do.
-        DataError: it is a file but no record.
+        DataError: it is a file but no record, or one that contradicts itself.
     """
     if Path(wanted).is_file():
-        return [read_record(Path(wanted))]
+        return [read_sound(Path(wanted))]
     named = [record for record in records if record.name == wanted.removesuffix(".json")]
     methods, fuser, config = [*wanted.split("/"), "", ""][:3]
     rows: dict[str, list[Record]] = {}

@@ -6,6 +6,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ltbench.escaping import one_line
 from ltbench.manager import plugins
 from ltbench.results.schema import Environment
 
@@ -13,21 +14,38 @@ _SOURCES = (".", "../plugins", "../configs")
 """What decides a result, relative to the package in a checkout. Not the records: a new one leaves the tree clean."""
 
 
-def environment(device: str, precision: str) -> Environment:
-    """The environment of this process. ``device`` and ``precision`` are those that the run resolved."""
+def environment(device: str, precision: str, instructions: str, threads: int) -> Environment:
+    """The environment of this process.
+
+    Args:
+        device, precision: that the run resolved.
+        instructions, threads: of the processor, that torch uses.
+    """
     commit, dirty = git_state(Path(__file__).resolve().parents[1])
     return Environment(
         python=platform.python_version(),
         torch=version("torch"),
         timm=version("timm"),
-        ltbench=_own_version(),
+        ltbench=own_version(),
         platform=platform.platform(),
         device=device,
+        cpu=f"{cpu_name()}, {instructions}",
+        threads=threads,
         precision=precision,
         git_commit=commit,
         git_dirty=dirty,
         plugins={record.distribution: record.version for record in plugins().records if record.usable},
     )
+
+
+def cpu_name() -> str:
+    """The model, or the architecture where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return one_line(next(models, "") or platform.processor() or platform.machine() or "unknown")
 
 
 def git_state(package: Path) -> tuple[str | None, bool | None]:
@@ -51,7 +69,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _own_version() -> str:
+def own_version() -> str:
     try:
         return version("ltbench")
     except PackageNotFoundError:

@@ -11,10 +11,10 @@ The engine makes one with :func:`make_record`, from plain arrays in test order::
         correct=predictions == labels,  labels=labels,            # bool[N], int64[N]
         ece=3.1,  nll=1.9,                                        # percent, nats
         timings={"baseline": 41.2, "joint": 0.8},                 # seconds
-        stages=[StageInfo(method="baseline", key=...), ...],
-        track=Track(backbone="resnet10", pretraining="none", epochs=10, augmentation="...", resolution=28),
+        stages=[StageInfo(method="baseline", key=..., weights=...), ...],
+        track=Track(**track_of(config, "baseline", ...)),         # ltbench.results.track
         environment=environment(device="cpu", precision="fp32"),  # ltbench.results.provenance
-        logits_sha256={"val": logits_digest(val), "test": logits_digest(test)},
+        logits_sha256={"val": logits_digest(val, labels), ...},
         fuser_state=fuser.state(),
         analyses={"oracle": {"accuracy": ...}},                   # beside the row, never ranked; {} where there is none
         notes=[],
@@ -30,21 +30,27 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from ltbench.canonical import canonical_json, digest, plain
 from ltbench.data.folds import FOLD_RULES
 from ltbench.metrics import accuracy_from_counts, class_counts
 from ltbench.results.schema import (
     Calibration,
+    Count,
     DatasetInfo,
     Environment,
+    Line,
     LogitsDigests,
     MemberInfo,
+    Name,
     Part,
+    Percent,
+    Positive,
+    Seconds,
     Selection,
     Sha256,
     StageInfo,
@@ -53,11 +59,22 @@ from ltbench.results.schema import (
 
 Role = Literal["run", "reference", "control"]
 
+SCHEMA_VERSION: Literal[2] = 2
+"""Raised when a record of before cannot be read any more."""
+
 _TOLERANCE = 1e-3
 """Percentage points by which a stated accuracy may differ from the counts; 4 digits are stored."""
 
 _LONGEST_LIST = 2000
 """Numbers of one list in a fuser's state; of a longer one a record keeps the sha256."""
+
+
+def _this_version(found: Any) -> Any:
+    if found == SCHEMA_VERSION or isinstance(found, bool) or not isinstance(found, int):
+        return found
+    raise ValueError(
+        f"a record of version {found}, this ltbench reads version {SCHEMA_VERSION}: make it again with 'ltbench run'"
+    )
 
 
 class Record(Part):
@@ -76,39 +93,41 @@ class Record(Part):
         analyses: what was looked at beside the posterior and is never ranked, e.g. the oracle's upper bound, by name.
     """
 
-    schema_version: Literal[1] = 1
-    source: Literal["measured"] = "measured"
+    schema_version: Annotated[Literal[2], BeforeValidator(_this_version)]
+    source: Literal["measured"]
     dataset: DatasetInfo
-    methods: tuple[str, ...] = Field(min_length=1)
-    fuser: str
+    methods: tuple[Name, ...] = Field(min_length=1)
+    fuser: Name
     role: Role
     members: tuple[MemberInfo, ...] = Field(min_length=1)
     config: dict[str, Any]
     config_hash: Sha256
-    seed: int = Field(ge=0)
-    num_processes: int = Field(ge=1)
+    seed: Count
+    num_processes: Positive
     selection: Selection
     fold_rule: str
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, Percent]]
     calibration: Calibration
-    per_class_correct: tuple[int, ...]
-    per_class_total: tuple[int, ...]
+    per_class_correct: tuple[Count, ...]
+    per_class_total: tuple[Count, ...]
     correct_bits: str
-    timings: dict[str, float]
-    stages: tuple[StageInfo, ...]
+    timings: dict[str, Seconds]
+    stages: tuple[StageInfo, ...] = Field(min_length=1)
     track: Track
     environment: Environment
     logits_sha256: LogitsDigests
     created: AwareDatetime
     fuser_state: dict[str, Any]
     analyses: dict[str, Any]
-    notes: tuple[str, ...]
+    notes: tuple[Line, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> "Record":
         self._check_counts()
-        if self.fold_rule not in self.metrics:
-            raise ValueError(f"metrics lack the record's own fold rule '{self.fold_rule}'")
+        if absent := [rule for rule in FOLD_RULES if rule not in self.metrics]:
+            raise ValueError(f"metrics lack the fold rule '{absent[0]}'")
+        if self.fold_rule not in FOLD_RULES:
+            raise ValueError(f"the record's own fold rule '{self.fold_rule}' is unknown")
         for rule, stated in self.metrics.items():
             self._check_metrics(rule, stated)
         if self.config_hash != config_hash(self.config):
@@ -120,7 +139,7 @@ class Record(Part):
         right, total = self.per_class_correct, self.per_class_total
         if not len(right) == len(total) == self.dataset.num_classes:
             raise ValueError(f"{len(right)} and {len(total)} per-class counts for {self.dataset.num_classes} classes")
-        if min(total) < 0 or sum(total) != self.dataset.test:
+        if sum(total) != self.dataset.test:
             raise ValueError(f"per_class_total sums to {sum(total)}, the test split has {self.dataset.test} samples")
         counted, _ = class_counts(self.correct(), self.labels(), len(total))
         if tuple(counted.tolist()) != right:
@@ -202,6 +221,8 @@ def make_record(
     right, total = class_counts(correct, labels, dataset.num_classes)
     settings = plain(config)
     return Record(
+        schema_version=SCHEMA_VERSION,
+        source="measured",
         dataset=dataset,
         methods=tuple(methods),
         fuser=fuser,
@@ -235,7 +256,8 @@ def make_record(
 def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterable[str], fuser: str) -> dict[str, Any]:
     """The part of a run's resolved settings that decides one row: equal rows of different runs have equal hashes.
 
-    The folders of images and lists are left out: they say something about a machine and nothing about the row.
+    The folders of images and lists are left out: they say something about a machine and nothing about the row. So is the
+    permission ``backbone.unused``.
 
     Args:
         config: :class:`ltbench.config.RunConfig` as plain values.
@@ -249,6 +271,7 @@ def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterabl
         "methods": list(methods),
         "fusers": [] if fuser == "none" else [fuser],
         "dataset": _without_places(config["dataset"]),
+        "backbone": {key: value for key, value in config["backbone"].items() if key != "unused"},
         "settings": sections,
     }
 
@@ -264,18 +287,20 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def _without_places(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a dataset without what says where something lies on a machine: ``root``, and the option ``lists``."""
     kept = {**dataset, "root": None}
-    if "options" in kept:
+    if isinstance(kept.get("options"), Mapping):
         kept["options"] = {key: value for key, value in kept["options"].items() if key != "lists"}
     return kept
 
 
-def logits_digest(logits: Mapping[str, np.ndarray]) -> str:
-    """sha256 (hex) of members' logits on one split: name, shape and little-endian float32 values of each, by name."""
+def logits_digest(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
+    """sha256 (hex) of what one split says: name, shape and little-endian float32 values of each member's logits, by name,
+    and the labels int64[N]; rows in the order of the split."""
     total = hashlib.sha256()
     for name in sorted(logits):
         values = np.ascontiguousarray(logits[name], dtype="<f4")
         total.update(canonical_json([name, values.shape]).encode())
         total.update(values.data)
+    total.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return total.hexdigest()
 
 

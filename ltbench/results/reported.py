@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from ltbench.data.folds import FOLD_RULES, FOLDS
 from ltbench.metrics import implied_all
-from ltbench.results.schema import Part
+from ltbench.results.schema import Count, Name, Part, Percent
 
 _ROUNDING = 0.11
 """Percentage points between All and its folds that rounding to one digit explains: 0.05 on either side."""
@@ -28,7 +28,7 @@ class ReportedRow(Part):
     """
 
     method: str = Field(min_length=1)
-    accuracy: dict[str, float] = Field(min_length=1)
+    accuracy: dict[str, Percent] = Field(min_length=1)
     backbone: str = ""
     epochs: str = ""
     fold_rule: str = ""
@@ -38,12 +38,9 @@ class ReportedRow(Part):
 
     @field_validator("accuracy")
     @classmethod
-    def _percent(cls, accuracy: dict[str, float]) -> dict[str, float]:
+    def _known_folds(cls, accuracy: dict[str, float]) -> dict[str, float]:
         if odd := sorted(accuracy.keys() - {*_COLUMNS}):
             raise ValueError(f"'{odd[0]}' is no fold; there are {', '.join(_COLUMNS)}")
-        for fold, value in accuracy.items():
-            if not 0 <= value <= 100:
-                raise ValueError(f"{fold} is {value}, not a percentage")
         return accuracy
 
     @field_validator("fold_rule")
@@ -82,8 +79,8 @@ class Reported(Part):
 
     schema_version: Literal[1] = 1
     source: Literal["reported"] = "reported"
-    dataset: str = Field(min_length=1)
-    fold_sizes: dict[str, dict[str, int]] = Field({})
+    dataset: Name
+    fold_sizes: dict[str, dict[str, Count]] = Field({})
     rows: tuple[ReportedRow, ...]
 
     @field_validator("fold_sizes")
@@ -92,7 +89,7 @@ class Reported(Part):
         for rule, sizes in fold_sizes.items():
             if rule not in FOLD_RULES:
                 raise ValueError(f"unknown fold rule '{rule}'; known: {', '.join(FOLD_RULES)}")
-            if sizes.keys() != {*FOLDS} or min(sizes.values()) < 0:
+            if sizes.keys() != {*FOLDS} or not any(sizes.values()):
                 raise ValueError(f"'{rule}' needs the number of classes in each of {', '.join(FOLDS)}")
         if len({sum(sizes.values()) for sizes in fold_sizes.values()}) > 1:
             raise ValueError("the rules do not have the same number of classes")

@@ -1,10 +1,38 @@
-"""The parts of a record. Plain data; what they must agree on is checked by :class:`ltbench.results.record.Record`."""
+"""The parts of a record. Plain data with ranges; what they must agree on is checked by
+:class:`ltbench.results.record.Record` and :mod:`ltbench.results.consistency`."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+from ltbench.escaping import is_plain
+from ltbench.names import RULE, is_qualified_name
+
+LARGEST = 2**63 - 1
+
+
+def _slug(text: str) -> str:
+    if not is_qualified_name(text):
+        raise ValueError(f"no name: use {RULE}")
+    return text
+
+
+def _plain(text: str) -> str:
+    if not is_plain(text):
+        raise ValueError("holds a line break, a control character or one that changes the direction of text")
+    return text
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_slug)]
+"""Of a method, a fuser or a dataset: it becomes a part of names of files."""
+Line = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_plain)]
+"""A line of text that a terminal can show."""
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
+Seconds = Annotated[float, Field(strict=True, ge=0)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
 class Part(BaseModel):
@@ -20,15 +48,15 @@ class DatasetInfo(Part):
     the samples of each split that were left out because they could not be read.
     """
 
-    name: str
+    name: Name
     fingerprint: Sha256
-    num_classes: int = Field(ge=1)
-    train_counts: tuple[int, ...]
-    train: int
-    val: int
-    test: int = Field(ge=1)
-    options: dict[str, Any] = {}
-    skipped: dict[str, tuple[str, ...]] = {}
+    num_classes: Positive
+    train_counts: tuple[Count, ...]
+    train: Count
+    val: Count
+    test: Positive
+    options: dict[str, Any]
+    skipped: dict[Literal["train", "val", "test"], tuple[str, ...]]
 
     @model_validator(mode="after")
     def _counts(self) -> "DatasetInfo":
@@ -42,9 +70,9 @@ class DatasetInfo(Part):
 class MemberInfo(Part):
     """One classifier that was fused: ``name`` as in the logits (``experts/many``), ``num_classes`` that it covers."""
 
-    name: str
-    method: str
-    num_classes: int = Field(ge=1)
+    name: Line
+    method: Name
+    num_classes: Positive
     outside: Literal["none", "reject", "zero"]
 
 
@@ -52,7 +80,7 @@ class Selection(Part):
     """On what the epoch and every fitted parameter were selected; ``unknown`` for models trained elsewhere."""
 
     split: Literal["val", "test", "unknown"]
-    criterion: str = "accuracy"
+    criterion: Line = "accuracy"
 
 
 class Track(Part):
@@ -64,20 +92,29 @@ class Track(Part):
         epochs: of the stage that every method starts from.
         augmentation: of the training images, in words or as a hash.
         resolution: pixels of the (square) input.
+        storage: how images are kept where that changes their pixels; empty for the originals.
+        precision: of training and inference: ``fp32``, ``bf16`` or ``fp16``.
+        test_views: what of a test image is looked at; ``centre``: the one plain view.
+        transductive: what is said of a sample may depend on other test samples; a method or the fuser declares it.
     """
 
-    backbone: str
-    pretraining: str
-    epochs: int = Field(ge=0)
-    augmentation: str
-    resolution: int = Field(ge=1)
+    backbone: Line
+    pretraining: Line
+    epochs: Count
+    augmentation: Line
+    resolution: Positive
+    storage: Annotated[str, StringConstraints(max_length=4000), AfterValidator(_plain)]
+    precision: Literal["fp32", "bf16", "fp16"]
+    test_views: Literal["centre"]
+    transductive: Flag
 
 
 class StageInfo(Part):
-    """A trained stage that the row rests on, by its key."""
+    """A trained stage that the row rests on: its method, its key, and the sha256 of its file of weights."""
 
-    method: str
+    method: Name
     key: Sha256
+    weights: Sha256
 
 
 class Calibration(Part):
@@ -88,30 +125,33 @@ class Calibration(Part):
         nll: mean negative log-likelihood in nats; None where it is infinite (a true class got probability 0).
     """
 
-    ece: float = Field(ge=0, le=100)
-    nll: float | None = Field(ge=0)
+    ece: Percent
+    nll: Annotated[float, Field(strict=True, ge=0)] | None
 
 
 class Environment(Part):
     """Where it was computed. The two git fields are None where ltbench did not run from a git checkout.
 
+    ``threads``: of torch, in each process; ``cpu``: the processor, and the instructions that torch uses of it;
     ``git_dirty``: the sources differed from the commit. ``plugins``: distribution -> version.
     """
 
-    python: str
-    torch: str
-    timm: str
-    ltbench: str
-    platform: str
-    device: str
-    precision: str
-    git_commit: str | None
-    git_dirty: bool | None
-    plugins: dict[str, str]
+    python: Line
+    torch: Line
+    timm: Line
+    ltbench: Line
+    platform: Line
+    device: Line
+    cpu: Line
+    threads: Positive
+    precision: Line
+    git_commit: Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{40,64}\z")] | None
+    git_dirty: Flag | None
+    plugins: dict[Line, Annotated[str, StringConstraints(max_length=4000), AfterValidator(_plain)]]
 
 
 class LogitsDigests(Part):
-    """:func:`ltbench.results.record.logits_digest` of the members' logits on each split."""
+    """:func:`ltbench.results.record.logits_digest` of the members' logits and the labels of each split."""
 
     val: Sha256
     test: Sha256

@@ -2,7 +2,9 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +13,9 @@ from pydantic import BaseModel, ValidationError
 from ltbench.cache import cache_dir
 from ltbench.errors import DataError
 from ltbench.files import unreadable, write_text
+from ltbench.parsing import json_value
+from ltbench.results.consistency import contradictions, disagreeing
+from ltbench.results.marks import Mark, Marks, marks_path
 from ltbench.results.record import Record
 from ltbench.results.reported import Reported
 from ltbench.sealed import read_text, seal
@@ -44,9 +49,9 @@ def save(record: Record, root: Path, *, sealed: bool = False) -> Path:
         sealed: with a checksum, which is compared whenever the file is read (:mod:`ltbench.sealed`): for the cache.
 
     Raises:
-        DataError: the place cannot be written.
+        DataError: the place cannot be written, or a link leads out of ``root``.
     """
-    path = root / record.dataset.name / f"{record.name}.json"
+    path = below(root, record.dataset.name, f"{record.name}.json")
     text = seal(to_json(record)) if sealed else to_json(record)
     try:
         if path.is_file() and path.read_bytes() == text.encode():
@@ -56,20 +61,103 @@ def save(record: Record, root: Path, *, sealed: bool = False) -> Path:
     return write_text(path, text, advice=None if sealed else "Free some room or choose another folder with --results.")
 
 
+def below(root: Path, *parts: str) -> Path:
+    """A path below ``root``. Raises DataError where a link on the way leads elsewhere, or a part is no name."""
+    path = root.joinpath(*parts)
+    if any(part in ("", ".", "..") or Path(part).name != part for part in parts):
+        raise DataError(f"{path} is not below {root}: a name must not lead to another folder.")
+    found = Path(os.path.realpath(path.parent))  # resolve() raises for a loop of links
+    if not found.is_relative_to(os.path.realpath(root)):
+        raise DataError(f"{path.parent} is a link to {found}, outside of {root}: nothing is written there.")
+    return path
+
+
 def to_json(record: Record) -> str:
     """The text of a record's file: sorted keys, a line for each entry of the outer two levels."""
     return _lines(record.model_dump(mode="json"), levels=2) + "\n"
 
 
-def load(*places: Path) -> list[Record]:
-    """The records in these files and (recursively) folders, sorted by path. Raises as :func:`read_record`."""
-    return [record for _, record in find(*places)]
+@dataclass(frozen=True)
+class LeftOut:
+    """A record that does not count: its file, and the first thing that is wrong with it."""
+
+    path: Path
+    reason: str
 
 
-def find(*places: Path) -> Iterator[tuple[Path, Record]]:
-    """Every record of :func:`load` with its path."""
+@dataclass(frozen=True)
+class Stored:
+    """What :func:`load` found, sorted by path: the records that agree with themselves, and what is left out.
+
+    ``recomputed``: :func:`ltbench.results.marks.content_digest` of records that a ``verified.json`` marks.
+    """
+
+    found: list[tuple[Path, Record]]
+    left_out: list[LeftOut]
+    recomputed: frozenset[str] = frozenset()
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for _, record in self.found]
+
+    def of(self, dataset: str, root: Path) -> "Stored":
+        """The records of one dataset, and what is left out of its folder below ``root``."""
+        found = [(path, record) for path, record in self.found if record.dataset.name == dataset]
+        left_out = [one for one in self.left_out if one.path.is_relative_to(root / dataset)]
+        return Stored(found, left_out, self.recomputed)
+
+    def note(self) -> str:
+        """A line about what is left out; empty where nothing is."""
+        if not self.left_out:
+            return ""
+        count, (first, *_) = len(self.left_out), self.left_out
+        noun = "record is" if count == 1 else "records are"
+        return f"{count} {noun} left out, 'ltbench verify' names each: {first.path.name}: {first.reason.rstrip('.')}."
+
+
+def load(*places: Path) -> Stored:
+    """The records in these files and (recursively) folders. Raises DataError for a place that is not there."""
+    found: list[tuple[Path, Record]] = []
+    left_out: list[LeftOut] = []
     for path in record_files(*places):
-        yield path, read_record(path)
+        try:
+            record = read_record(path)
+        except DataError as error:
+            left_out.append(LeftOut(path, str(error).removeprefix(f"{path}: ")))
+            continue
+        if wrong := first_contradiction(path, record):
+            left_out.append(LeftOut(path, wrong))
+        else:
+            found.append((path, record))
+    odd = disagreeing(record for _, record in found)
+    left_out += [LeftOut(found[position][0], reason) for position, reason in odd.items()]
+    kept = [one for position, one in enumerate(found) if position not in odd]
+    recomputed: set[str] = set()
+    for path in {marks_path(path) for path, _ in kept}:
+        try:
+            recomputed |= {mark.sha256 for mark in read_marks(path).values()}
+        except DataError as error:
+            left_out.append(LeftOut(path, str(error).removeprefix(f"{path}: ")))
+    return Stored(kept, sorted(left_out, key=lambda one: one.path), frozenset(recomputed))
+
+
+def read_marks(path: Path) -> dict[str, Mark]:
+    """The marks in a ``verified.json``; none where there is no such file. Raises DataError for a malformed one."""
+    return _checked(Marks, _json(path), path).recomputed if path.exists() else {}
+
+
+def read_sound(path: Path) -> Record:
+    """A record that agrees with itself. Raises DataError: :func:`read_record`, or it does not."""
+    record = read_record(path)
+    if wrong := next(iter(contradictions(record)), ""):
+        raise DataError(f"{path}: {wrong}.")
+    return record
+
+
+def first_contradiction(path: Path, record: Record) -> str:
+    """The first thing that does not agree within a record, or with the name of its file; empty where all does."""
+    named = [] if path.name == f"{record.name}.json" else [f"the file should be called {record.name}.json"]
+    return next(iter([*named, *contradictions(record)]), "")
 
 
 def record_files(*places: Path) -> Iterator[Path]:
@@ -102,16 +190,20 @@ def load_results(root: str | Path | None = None) -> "pandas.DataFrame":
     Args:
         root: by default :func:`default_results_root`.
 
+    Records that contradict themselves are left out, with a warning.
+
     Raises:
-        DataError: there is no record, or a malformed file.
+        DataError: there is no record.
     """
     import pandas
 
     place = Path(root) if root is not None else default_results_root()
-    rows = [_row(path, record) for path, record in find(place)]
-    if not rows:
-        raise no_records(place)
-    return pandas.DataFrame(rows)
+    stored = load(place)
+    if stored.left_out:
+        warnings.warn(stored.note(), stacklevel=2)
+    if not stored.found:
+        raise no_records(place, stored)
+    return pandas.DataFrame([_row(path, record) for path, record in stored.found])
 
 
 def _row(path: Path, record: Record) -> dict[str, Any]:
@@ -147,16 +239,20 @@ def _files(places: tuple[Path, ...], pattern: str) -> Iterator[Path]:
             raise no_records(place)
 
 
-def no_records(place: Path) -> DataError:
-    """What to say when there is nothing below ``place``."""
+def no_records(place: Path, stored: Stored | None = None) -> DataError:
+    """What to say when there is nothing below ``place``, or nothing that counts."""
+    if stored and stored.left_out:
+        return DataError(f"no sound record in {place}: {stored.note()}")
     return DataError(f"no records in {place}. 'ltbench run' makes some; --results names another folder.")
 
 
 def _json(path: Path) -> Any:
+    if path.exists() and not path.is_file():  # a FIFO, say, would be waited for
+        raise DataError(f"{path} is no file.")
     text = read_text(path, must=False)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return json_value(text)
+    except ValueError as error:
         raise DataError(f"{path} is not JSON: {error}.") from error
 
 
@@ -167,7 +263,8 @@ def _checked(model: type[Model], content: Any, path: Path) -> Model:
         problems = error.errors(include_url=False)
         key = ".".join(map(str, problems[0]["loc"]))
         text = problems[0]["msg"].removeprefix("Value error, ")
-        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        alone = not problems[1:] or (key, problems[0]["type"]) == ("schema_version", "value_error")
+        more = "" if alone else f" (and {len(problems) - 1} more)"
         raise DataError(f"{path}: {key + ': ' if key else ''}{text}{more}.") from error
 
 

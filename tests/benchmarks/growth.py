@@ -68,7 +68,7 @@ def measure(classes: int, images: int) -> None:
             backbone=BackboneConfig(),
             augment=augment,
             compute=compute,
-            features=FeatureStore(folder, augment, SIDE, compute, 0, reporter, "benchmark"),
+            features=FeatureStore(folder, augment, SIDE, compute, 0, reporter, "benchmark", ""),
             seed=0,
             reporter=reporter,
             after_epoch=lambda stage, epoch, metrics: None,

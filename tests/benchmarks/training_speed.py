@@ -75,7 +75,7 @@ class Harness:
             backbone=BackboneConfig(),
             augment=augment,
             compute=self.compute,
-            features=FeatureStore(folder, augment, SIZE, self.compute, 0, reporter, "benchmark"),
+            features=FeatureStore(folder, augment, SIZE, self.compute, 0, reporter, "benchmark", ""),
             seed=0,
             reporter=reporter,
             after_epoch=lambda stage, epoch, metrics: None,

@@ -129,10 +129,10 @@ MALFORMED: dict[str, tuple[Callable[[Path], Any], str]] = {
         of_json(lambda d: d.update(members=d["members"][1:2])),
         "no member covers class 2 and 2 more",
     ),
-    "no val file": (lambda folder: (folder / "val.safetensors").unlink(), "val.safetensors cannot be read"),
+    "no val file": (lambda folder: (folder / "val.safetensors").unlink(), "val.safetensors is missing"),
     "a damaged file": (
         lambda folder: (folder / "val.safetensors").write_bytes(b"nonsense"),
-        "val.safetensors cannot be read",
+        "val.safetensors is damaged",
     ),
     "no such tensor": (of_tensors(lambda t: t.pop("tail")), "test.safetensors has no tensor 'tail'"),
     "no labels": (of_tensors(lambda t: t.pop("labels")), "test.safetensors has no tensor 'labels'"),

@@ -164,7 +164,13 @@ def test_a_damaged_packed_copy_is_refused_and_packed_again(
     path.write_bytes(b"")
     refused = run(ltb, root, *packed)
     assert (refused.code, "let 'ltbench data pack' set it aside and pack again" in refused.err) == (4, True)
+    assert ltb(*packing).code == 0
     shutil.copy(root / "test" / "b" / "2.jpg", root / "test" / "b" / "1.jpg")
+    refused = run(ltb, root, *packed)
+    assert (refused.code, f"was made of other images than are there now ({root}/test/b/1.jpg)" in refused.err) == (
+        4,
+        True,
+    )
     assert ltb(*packing).code == 0
     assert record(run(ltb, root, *packed))["dataset"]["fingerprint"] != first["dataset"]["fingerprint"]
 

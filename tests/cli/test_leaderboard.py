@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from results.records import baseline, record
@@ -13,7 +14,8 @@ from ltbench.cli.compare import command as compare
 from ltbench.cli.leaderboard import command as leaderboard
 from ltbench.cli.verify import command as verify
 from ltbench.errors import DataError, LtbenchError, UsageError
-from ltbench.results.store import save
+from ltbench.results.record import config_hash
+from ltbench.results.store import load_results, save
 
 
 @pytest.fixture
@@ -146,12 +148,115 @@ def test_json_has_the_published_rows_with_their_check(results: Path) -> None:
     assert odd["check"] == {"stated": 99.0, "implied": {"paper": 80.0}, "fits": [], "verdict": "contradicts"}
 
 
-def test_a_bad_record_is_named(results: Path) -> None:
+def test_what_contradicts_itself_is_left_out_and_named(results: Path) -> None:
+    before = succeed(leaderboard)
     path = save(record("uniform"), results)
     path.write_text(path.read_text().replace('"all":50.0', '"all":52.0'))
+    (results / "toy-lt" / "a--none--s0--00000000.json").write_text("[" * 100_000)
+    result = call(leaderboard)
+    assert result.exception is None
+    assert result.stdout == before
+    assert result.stderr.startswith(
+        "note: 2 records are left out, 'ltbench verify' names each: a--none--s0--00000000.json"
+    )
+    assert "nested more than 32 levels deep" in result.stderr
+    succeed(leaderboard, "--write")
+    page = (results / "toy-lt" / "LEADERBOARD.md").read_text()
+    assert "**Left out:** 2 records are left out" in page
+    assert "uniform" not in page
+    assert "Left out" not in (results / "other-lt" / "LEADERBOARD.md").read_text()
+    assert "up to date" in succeed(leaderboard, "--check")
+    content = json.loads(call(leaderboard, "--json").stdout)
+    assert [Path(one["file"]).name for one in content["left_out"]] == ["a--none--s0--00000000.json", path.name]
+    assert "the counts give 50.0000" in content["left_out"][1]["reason"]
+    assert "2 records are left out" in call(compare, "experts/joint", "baseline", "--dataset", "toy-lt").stderr
+    with pytest.warns(UserWarning, match="2 records are left out"):
+        assert len(load_results()) == 3
+
+
+def test_nothing_but_bad_records(results: Path) -> None:
+    for path in results.rglob("*.json"):
+        path.write_text("{}")
     error = fail(leaderboard)
     assert error.exit_code == 4
-    assert path.name in str(error)
+    assert "no sound record in results: 3 records are left out" in str(error)
+
+
+def test_records_that_disagree_about_their_data_do_not_count(results: Path) -> None:
+    total = [20, 20, 20, 20, 19, 21]
+    labels = np.repeat(np.arange(6), total)
+    save(record("uniform", correct=labels >= 0, labels=labels), results)
+    result = call(leaderboard, "--dataset", "toy-lt")
+    assert "uniform" not in result.stdout
+    assert "experts / joint" in result.stdout
+    assert "other records claim the same data with other class counts" in result.stderr
+
+
+def test_one_training_under_several_seeds_does_not_count(results: Path) -> None:
+    first = record("uniform", seed=0, accuracy=0.7)
+    copied = record("uniform", seed=1, accuracy=0.7, stages=first.stages)
+    for one in (first, copied):
+        save(one, results)
+    result = call(leaderboard, "--dataset", "toy-lt")
+    (row,) = [
+        row
+        for row in json.loads(call(leaderboard, "--dataset", "toy-lt", "--json").stdout)["boards"][0]["rows"]
+        if row["methods"] == ["uniform"]
+    ]
+    assert row["seeds"] == [0]
+    assert f"{copied.name}.json: another record has the same stage under another seed" in result.stderr
+
+
+def test_a_page_that_is_not_utf_8_is_stale(results: Path) -> None:
+    succeed(leaderboard, "--write")
+    (results / "toy-lt" / "LEADERBOARD.md").write_bytes(b"\xff\xfe# page")
+    assert "is stale" in str(fail(leaderboard, "--check"))
+    succeed(leaderboard, "--write")
+    assert "up to date" in succeed(leaderboard, "--check")
+
+
+@pytest.mark.parametrize("name", ["..", "/tmp/elsewhere", "a/b", "a\\b", "x\x1b[2J", "x" * 101, "", "."])
+def test_a_name_of_a_dataset_leads_nowhere(results: Path, tmp_path: Path, name: str) -> None:
+    page = tmp_path / "LEADERBOARD.md"
+    page.write_text("mine")
+    path = next((results / "toy-lt").glob("experts*.json"))
+    content = json.loads(path.read_text())
+    content["dataset"]["name"] = content["config"]["dataset"]["name"] = name
+    content["config_hash"] = config_hash(content["config"])
+    path.unlink()
+    path.with_name(f"experts--joint--s0--{content['config_hash'][:8]}.json").write_text(json.dumps(content))
+    reported = {"dataset": name, "rows": [{"method": "a", "accuracy": {"all": 1.0}, "reference": "b"}]}
+    (results / "reported.json").write_text(json.dumps(reported))
+    assert "dataset: " in str(fail(leaderboard, "--write"))
+    (results / "reported.json").unlink()
+    result = call(leaderboard, "--write")
+    assert result.exception is None
+    assert "dataset.name" in result.stderr
+    assert page.read_text() == "mine"
+    assert sorted(tmp_path.rglob("LEADERBOARD.md")) == [
+        page,
+        results / "other-lt" / "LEADERBOARD.md",
+        results / "toy-lt" / "LEADERBOARD.md",
+    ]
+
+
+def test_a_link_out_of_the_results_is_not_followed(results: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (results / "toy-lt").rename(outside)
+    (outside / "LEADERBOARD.md").write_text("mine")
+    (results / "toy-lt").symlink_to(outside)
+    save(record(accuracy=0.6), results / "copies")
+    error = fail(leaderboard, "--write")
+    assert error.exit_code == 4
+    assert "outside of results: nothing is written there" in str(error)
+    with pytest.raises(DataError, match="nothing is written there"):
+        save(record(), results)
+
+    (results / "toy-lt").unlink()
+    (results / "toy-lt").mkdir()
+    (results / "toy-lt" / "LEADERBOARD.md").symlink_to(outside / "LEADERBOARD.md")
+    succeed(leaderboard, "--write")
+    assert (outside / "LEADERBOARD.md").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -189,16 +294,17 @@ def test_compare_says_what_is_ambiguous(results: Path) -> None:
 
 
 def test_verify_a_folder_and_a_broken_record(results: Path) -> None:
-    output = succeed(verify, str(results))
-    assert output.count("metrics under") == 3
-    assert "not in the cache" in output
+    output = succeed(verify, str(results), "-v")
+    assert output.count("bits, counts and accuracies agree") == 3
+    assert output.count("is not in the cache") == 3
+    assert output.splitlines()[-1] == "3 consistent"
     path = next((results / "toy-lt").glob("experts*.json"))
     path.write_text(path.read_text().replace('"all":60.0', '"all":62.0'))
     error = fail(verify, str(results))
     assert error.exit_code == 1
     assert str(error) == f"1 of 3 records failed, the first is {path}."
-    found = json.loads(call(verify, str(path), "--json").output)
-    assert found[str(path)][0]["state"] == "failed"
+    found = json.loads(call(verify, str(path), "--json").stdout)
+    assert found[str(path)]["state"] == found[str(path)]["findings"][0]["state"] == "failed"
 
 
 def test_neither_torch_nor_pandas_is_loaded(results: Path) -> None:

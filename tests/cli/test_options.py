@@ -7,6 +7,7 @@ import click
 import pytest
 
 from ltbench.cli.group import COMMANDS, Stub, cli
+from ltbench.cli.options import Command
 
 
 def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -45,3 +46,34 @@ def test_run_and_reproduce_explain_it_alike(options: dict[str, dict[str, click.O
     run, reproduce = options[flag]["run"], options[flag]["reproduce"]
     assert run.help
     assert run.to_info_dict() == reproduce.to_info_dict()
+
+
+def test_no_command_takes_a_single_value_twice() -> None:
+    """Whatever command an option stands in: the last one must not win silently."""
+    tried = 0
+    for name in (name for names in COMMANDS.values() for name in names):
+        stub = cli.commands[name]
+        assert isinstance(stub, Stub)
+        for full_name, command in leaves(stub.load(), name):
+            assert isinstance(command, Command), full_name
+            for option in command.params:
+                if isinstance(option, click.Option) and not (option.is_flag or option.multiple):
+                    tried += 1
+                    given = [option.opts[0], "1", option.opts[-1], "1"]
+                    with pytest.raises(click.UsageError, match=f"{option.opts[-1]} is given 2 times"):
+                        command.make_context(full_name, given)
+    assert tried > 30
+
+
+def test_configuration_files_lie_on_each_other(ltb, tmp_path) -> None:
+    below, above = tmp_path / "below.toml", tmp_path / "above.toml"
+    below.write_text("[baseline.optim]\nlr = 0.25\nepochs = 7\n")
+    above.write_text("[baseline.optim]\nlr = 0.125\n")
+    for files, lr, source in (((below, above), 0.125, above), ((above, below), 0.25, below)):
+        options = [part for file in files for part in ("--config", file)]
+        done = ltb("run", "-m", "baseline", *options, "--dry-run")
+        assert done.code == 0, done.err
+        (line,) = [line for line in done.out.splitlines() if "baseline.optim.lr" in line]
+        assert str(lr) in line
+        assert str(source) in line
+        assert "baseline.optim.epochs" in done.out

@@ -68,6 +68,10 @@ def test_json_is_all_that_is_on_standard_output(ltb) -> None:
             "epochs": 2,
             "augmentation": "shift=2",
             "resolution": 16,
+            "storage": "",
+            "precision": "fp32",
+            "test_views": "centre",
+            "transductive": False,
         }
 
 
@@ -324,7 +328,10 @@ def test_a_run_ended_before_its_logits_goes_on_with_them(ltb, own_cache: Path) -
 
 
 def test_two_processes_learn_what_one_learns(ltb, two_processes: tuple[dict[str, Any], Path]) -> None:
-    """Same samples in each step; BatchNorm over half of them and other augmentations make the difference."""
+    """Same samples in each step and the same draws; BatchNorm over half of them makes the difference, of 6 % at most.
+
+    Without BatchNorm there is none, see tests/engine/test_processes.py.
+    """
     together = two_processes[0]
     alone = run_json(ltb, "-m", "experts", "-f", "joint", *TINY_EXPERTS)
     for one, two in zip(alone["stages"], together["stages"], strict=True):
@@ -335,7 +342,7 @@ def test_two_processes_learn_what_one_learns(ltb, two_processes: tuple[dict[str,
             losses.append({(line["member"], line["epoch"]): line["loss"] for line in lines if "epoch" in line})
         assert losses[0].keys() == losses[1].keys()
         for epoch, loss in losses[0].items():
-            assert losses[1][epoch] == pytest.approx(loss, rel=0.5), epoch
+            assert losses[1][epoch] == pytest.approx(loss, rel=0.15), epoch
 
 
 def test_a_failure_in_one_of_two_processes_ends_both(tmp_path: Path) -> None:

@@ -212,7 +212,8 @@ def test_a_recipe_runs_on_a_tree_in_the_real_layout(
         assert about["train_counts"] == list(COUNTS)
         assert (about["val"], about["test"]) == (VAL * len(COUNTS), TEST * len(COUNTS))
         assert record["selection"] == {"split": "val", "criterion": "accuracy"}
-        assert record["track"] == TRACKS[dataset]
+        images = {"storage": "", "test_views": "centre", "transductive": False}
+        assert record["track"] == {**TRACKS[dataset], **images, "precision": record["environment"]["precision"]}
         assert all(0 <= record["metrics"]["paper"][fold] <= 100 for fold in ("many", "medium", "few", "all"))
     for stage in answer["stages"]:
         check_selection(Path(stage["folder"]))

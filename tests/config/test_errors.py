@@ -15,9 +15,9 @@ from .fakes import Letters, registered, target
 Recipe = Callable[[str, str], None]
 
 
-def message(*overrides: str, methods: tuple[str, ...] = ("split",), config_file: Path | None = None) -> str:
+def message(*overrides: str, methods: tuple[str, ...] = ("split",), config_files: tuple[Path, ...] = ()) -> str:
     with pytest.raises(UsageError) as caught:
-        resolve(dataset="bare", methods=methods, overrides=overrides, config_file=config_file)
+        resolve(dataset="bare", methods=methods, overrides=overrides, config_files=config_files)
     return str(caught.value)
 
 
@@ -60,7 +60,7 @@ def message(*overrides: str, methods: tuple[str, ...] = ("split",), config_file:
         ("split.optim=3", "split.optim = 3 (from --set): expected a table."),
         ("split=3", "split = 3 (from --set): expected a table."),
         ("dataset.options.classes=1", "dataset.options.classes = 1 (from --set): expected an integer >= 2."),
-        ("backbone.projection=0", "backbone.projection = 0 (from --set): expected an integer >= 1."),
+        ("backbone.projection=0", "backbone.projection = 0 (from --set): expected an integer >= 1 and <= 1,048,576."),
         ("backbone.pretrained=maybe", "backbone.pretrained = 'maybe' (from --set): expected true or false."),
         ("backbone.checkpoint=3", "backbone.checkpoint = 3 (from --set): expected a path."),
         (
@@ -115,7 +115,7 @@ def test_a_malformed_override(override: str) -> None:
 def test_every_wrong_key_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[split]\nratio = 'many'\nmoed = 'zero'\n")
-    assert message("split.share=7", config_file=file).splitlines() == [
+    assert message("split.share=7", config_files=(file,)).splitlines() == [
         f"split.ratio = 'many' (from {file}): expected an integer >= 1.",
         "split.share = 7 (from --set): expected a number > 0 and < 1.",
         f"split.moed = 'zero' (from {file}): no such key. Did you mean 'split.mode'?",
@@ -135,7 +135,7 @@ def test_a_rule_over_several_keys_names_the_section_and_all_sources(tmp_path: Pa
     file = tmp_path / "mine.toml"
     file.write_text("[needy]\nhigh = 3\n")
     assert (
-        message("needy.low=4", methods=("needy",), config_file=file)
+        message("needy.low=4", methods=("needy",), config_files=(file,))
         == f"needy (from {file}, --set): low 4 must be below high 3."
     )
 
@@ -161,13 +161,13 @@ def test_an_unknown_name(what: str) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("[split]\nratio = \n")
-    assert f"{broken} is not valid TOML" in (text := message(config_file=broken))
+    assert f"{broken} is not valid TOML" in (text := message(config_files=(broken,)))
     assert "line 2" in text
-    assert "no such file" in message(config_file=tmp_path / "absent.toml")
-    assert "cannot be read" in message(config_file=tmp_path)
+    assert "no such file" in message(config_files=(tmp_path / "absent.toml",))
+    assert "cannot be read" in message(config_files=(tmp_path,))
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b"# caf\xe9\n")
-    assert "cannot be read" in message(config_file=latin)
+    assert "is not UTF-8" in message(config_files=(latin,))
 
 
 def test_an_error_in_a_recipe_names_the_recipe(recipe: Recipe) -> None:

@@ -35,7 +35,7 @@ def test_each_layer_beats_the_one_below(recipe: Recipe, tmp_path: Path) -> None:
     recipe("base", "[base.optim]\nlr = 1.0\nmomentum = 0.1\nepochs = 11\nbatch_size = 11")
     file = tmp_path / "mine.toml"
     file.write_text("[base.optim]\nlr = 2.0\nmomentum = 0.2\nepochs = 22")
-    found = letters(config_file=file, overrides=["base.optim.lr=3", "base.optim.momentum=0.3", "base.optim.lr=4.0"])
+    found = letters(config_files=[file], overrides=["base.optim.lr=3", "base.optim.momentum=0.3", "base.optim.lr=4.0"])
     optim = found.method_configs["base"].optim
     assert (optim.lr, optim.momentum, optim.epochs, optim.batch_size, optim.patience) == (4.0, 0.3, 22, 11, 15)
     source = {
@@ -55,7 +55,7 @@ def test_each_layer_beats_the_one_below(recipe: Recipe, tmp_path: Path) -> None:
 def test_options_beat_the_file_and_set_beats_options(recipe: Recipe, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('methods = ["needy"]\nfusers = ["mean"]\nseed = 3\nfolds = "kang"\ndataset = "bare"\n')
-    found = letters(config_file=file, fusers=["scale"], seed=0, folds="oltr", overrides=["folds=paper"])
+    found = letters(config_files=[file], fusers=["scale"], seed=0, folds="oltr", overrides=["folds=paper"])
     config = found.config
     assert (config.methods, config.fusers, config.seed, config.folds, config.dataset.name) == (
         ("base",),
@@ -79,7 +79,7 @@ def test_a_file_alone_can_name_everything(plugins: Plugins, tmp_path: Path) -> N
         'methods = ["base"]\nseed = 3\nfolds = "kang"\n'
         '[dataset]\nname = "bare"\nroot = "/images"\noptions = {classes = 7}\n'
     )
-    found = resolve(config_file=file)
+    found = resolve(config_files=[file])
     assert (found.order, found.config.seed, found.config.folds) == (["base"], 3, "kang")
     assert found.config.dataset.root == Path("/images")
     assert found.dataset_options.classes == 7
@@ -154,7 +154,7 @@ def test_another_backbone_drops_what_the_recipe_says_of_its_own(recipe: Recipe, 
     file.write_text('[backbone]\nname = "resnet18"\n')
     found = {
         "option": lambda: letters(backbone="resnet18"),
-        "file": lambda: letters(config_file=file),
+        "file": lambda: letters(config_files=[file]),
         "set": lambda: letters(overrides=["backbone=resnet18"]),
         "RunConfig": lambda: resolve_config(RunConfig(methods=("base",), dataset="letters", backbone="resnet18")),  # type: ignore[arg-type]
     }[way]()
@@ -178,7 +178,7 @@ def test_what_a_user_says_of_no_backbone_in_particular_is_kept(recipe: Recipe, t
     recipe("base", BASE)
     file = tmp_path / "mine.toml"
     file.write_text("[backbone]\npretrained = true\n")
-    assert letters(config_file=file, backbone="resnet18").config.backbone == BackboneConfig(
+    assert letters(config_files=[file], backbone="resnet18").config.backbone == BackboneConfig(
         name="resnet18", pretrained=True
     )
 
@@ -187,15 +187,15 @@ def test_a_file_about_another_backbone_is_left_out(recipe: Recipe, tmp_path: Pat
     recipe("base", BASE)
     file = tmp_path / "mine.toml"
     file.write_text('[backbone]\nname = "resnet50"\npretrained = true\n')
-    assert letters(config_file=file, backbone="resnet18").config.backbone == BackboneConfig(name="resnet18")
-    assert letters(config_file=file, backbone="resnet10").config.backbone.projection == 64
+    assert letters(config_files=[file], backbone="resnet18").config.backbone == BackboneConfig(name="resnet18")
+    assert letters(config_files=[file], backbone="resnet10").config.backbone.projection == 64
 
 
 def test_options_of_another_dataset_are_left_out(recipe: Recipe, tmp_path: Path) -> None:
     recipe("base", "[dataset.options]\ndifficulty = 0.5\n")
     file = tmp_path / "mine.toml"
     file.write_text('[dataset]\nname = "bare"\noptions = {classes = 7}\n')
-    assert letters(config_file=file).dataset_options.model_dump() == {"classes": 100, "difficulty": 0.5}
+    assert letters(config_files=[file]).dataset_options.model_dump() == {"classes": 100, "difficulty": 0.5}
 
 
 def test_a_list_is_replaced_and_not_joined(recipe: Recipe) -> None:
@@ -232,10 +232,10 @@ def test_hash_ignores_key_order_seed_and_place_of_the_images_only(recipe: Recipe
     one, other = tmp_path / "one.toml", tmp_path / "other.toml"
     one.write_text("[split]\nratio = 8\nmode = 'zero'\n[compute]\nworkers = 2\n")
     other.write_text("[compute]\nworkers = 2\n[split]\nmode = 'zero'\nratio = 8\n")
-    first = letters(methods=["split"], config_file=one, seed=1)
-    assert letters(methods=["split"], config_file=other, seed=2, root=tmp_path).hash == first.hash
-    assert letters(methods=["split"], config_file=one, overrides=["split.ratio=9"]).hash != first.hash
-    assert letters(methods=["split"], config_file=one, overrides=["base.optim.lr=9"]).hash != first.hash
+    first = letters(methods=["split"], config_files=[one], seed=1)
+    assert letters(methods=["split"], config_files=[other], seed=2, root=tmp_path).hash == first.hash
+    assert letters(methods=["split"], config_files=[one], overrides=["split.ratio=9"]).hash != first.hash
+    assert letters(methods=["split"], config_files=[one], overrides=["base.optim.lr=9"]).hash != first.hash
     assert len(first.hash) == 64
 
 
@@ -280,7 +280,9 @@ def test_unused_sections_of_a_file_are_noted_and_of_the_command_line_refused(rec
     recipe("base", "")
     file = tmp_path / "mine.toml"
     file.write_text("[split]\nratio = 8\n")
-    assert letters(config_file=file).notes == [f"section 'split' of {file} is not used: it takes no part in this run."]
+    assert letters(config_files=[file]).notes == [
+        f"section 'split' of {file} is not used: it takes no part in this run."
+    ]
     with pytest.raises(
         UsageError, match=r"split\.ratio = 8 \(from --set\): 'split' takes no part in this run, only base, scale\."
     ):

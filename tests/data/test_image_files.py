@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as reference
 
+from ltbench.data import image_files
 from ltbench.data.cuts import CentreCut, Cut, RandomCut
 from ltbench.data.image_bytes import MAX_PIXELS, BadImage, read_bytes
 from ltbench.data.image_files import ImageFileSplit, read_image
@@ -63,10 +64,11 @@ def test_what_is_wrong_with_a_bad_file_is_said(wrong: str, tmp_path: Path) -> No
 def test_what_is_no_file_is_neither_opened_nor_waited_for(
     wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = no_files(tmp_path / "x")[wrong]
-    monkeypatch.setattr(os, "open", None)
+    path, opened, original = no_files(tmp_path / "x")[wrong], [], os.open
+    monkeypatch.setattr(os, "open", lambda path, *more, **also: opened.append(path) or original(path, *more, **also))
     with pytest.raises(BadImage, match=wrong):
         read_image(str(path))
+    assert str(path) not in opened
 
 
 def test_a_folder_is_no_image(tmp_path: Path) -> None:
@@ -77,8 +79,8 @@ def test_a_folder_is_no_image(tmp_path: Path) -> None:
 def test_a_pipe_that_comes_between_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, pipe = tmp_path / "x.png", no_files(tmp_path / "x")["a named pipe"]
     picture().save(file)
-    status = file.stat()
-    monkeypatch.setattr(os, "stat", lambda path: status)
+    status, original = file.stat(), os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **more: status if path == str(pipe) else original(path, **more))
     with pytest.raises(BadImage, match="a named pipe"):
         read_bytes(str(pipe))
 
@@ -99,9 +101,10 @@ def test_a_file_too_large_to_be_a_picture_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("upright", [False, True])
 @pytest.mark.parametrize("make", [huge_png, huge_jpeg])
 def test_a_picture_beyond_the_limit_is_refused_by_its_header(
-    make: Callable[..., Path], upright: bool, tmp_path: Path
+    make: Callable[..., Path], upright: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make(tmp_path / "x.jpg")
+    monkeypatch.setattr(image_files, "decode_jpeg", None)
     with pytest.raises(BadImage, match=r"13,000 x 13,000 pixels: more than the 100 megapixels that are read"):
         read_image(str(path), upright)
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ltbench.backbones import weights_digest
 from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.samplers import InstanceSampler
 from ltbench.engine import checkpoint
 from ltbench.engine.context import StageContext, rebuild, weights_of
@@ -17,7 +18,6 @@ from ltbench.errors import LtbenchError, UsageError
 from ltbench.forks import fork
 from ltbench.method import Member, Method, OneClassifier
 from ltbench.method_contract import Patterns, workbench
-from ltbench.mixing import MixConfig
 from ltbench.optim import OptimConfig
 from ltbench.step import Step
 from ltbench.testing import check_method

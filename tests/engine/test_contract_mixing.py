@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augment_config import MixConfig
 from ltbench.data.draws import Draws
 from ltbench.data.samplers import InstanceSampler
 from ltbench.engine.loading import EpochBatches
 from ltbench.errors import UsageError
-from ltbench.mixing import MixConfig, Mixed, draw_mixed, neighbours
+from ltbench.mixing import Mixed, draw_mixed, neighbours
 from ltbench.step import Clock, Engine, Minibatch, Output, Step
 
 

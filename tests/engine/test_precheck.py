@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import TINY_EXPERTS
 
 from ltbench import manager
 from ltbench.engine import precheck
 from ltbench.engine.progress import Reporter
 from ltbench.engine.run import Engine
-from ltbench.errors import DataError, UsageError
+from ltbench.errors import DataError, PluginError, UsageError
 from ltbench.recipes import resolve
 
 METHODS = """
+import torch
 from ltbench.plugin import MethodSpec, hookimpl
 from ltbench_methods.baseline import Baseline
 from ltbench_methods.experts import Experts
@@ -22,7 +24,7 @@ from ltbench_methods.experts import Experts
 @hookimpl
 def ltbench_methods():
     for name, base in (("whole", "baseline"), ("partial", "experts"), ("one-part", "experts"), ("writing", "baseline"),
-                       ("learning", "baseline"), ("failing", "baseline")):
+                       ("learning", "baseline"), ("failing", "baseline"), ("narrow", "baseline"), ("reject", "experts")):
         target = "early_methods:" + name.title().replace("-", "")
         yield MethodSpec(name, target=target, requires=("baseline",), recipe=base)
     yield MethodSpec("student", target="early_methods:Student", requires=("one-part",), recipe="baseline")
@@ -56,6 +58,17 @@ class Learning(Baseline):
 class Failing(Baseline):
     def build(self, context):
         raise OSError("no word vectors")
+
+class Narrow(Baseline):
+    def head(self, num_features, num_classes):
+        return super().head(num_features, 5)
+
+class Reject(Experts):
+    def build(self, context):
+        members = super().build(context)
+        for member in members:
+            member.head = torch.nn.Linear(member.backbone.num_features, len(member.classes))
+        return members
 
 class Student(Baseline):
     pass
@@ -98,14 +111,14 @@ def with_baseline(planned: Callable[..., Engine]) -> None:
 
 
 def check(engine: Engine) -> None:
-    precheck.check_before_training(engine.plan, engine.resolved.method_configs, engine._context, engine.compute)
+    precheck.check_before_training(engine.plan, engine._methods, engine._context, engine.compute)
 
 
 @pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        (["experts"], r"^members experts/many, experts/medium, experts/few must be fused .* with --fuser \(.*joint"),
+        (["experts"], r"^members experts/many, experts/medium, experts/few must be fused.* with --fuser \(.*joint"),
         (
             ["baseline", "uniform"],
             r"^methods baseline, uniform .* must be fused: choose a fuser with --fuser \(.*joint",
@@ -138,13 +151,48 @@ def test_what_may_stand_alone_or_cannot_be_known_yet_goes_on(planned: Callable[.
 
 @pytest.mark.usefixtures("own_cache")
 def test_what_is_wrong_with_a_build_is_said_before_training(planned: Callable[..., Engine]) -> None:
-    with pytest.raises(OSError, match="no word vectors"):
-        check(planned("failing"))
+    for fusers in ((), ("soft",)):
+        with pytest.raises(
+            PluginError, match=r"^method 'failing' of plugin 'early_methods' .* failed in build with OSError: no"
+        ):
+            check(planned("failing", fusers=fusers))
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_with_a_fuser_nothing_is_built(planned: Callable[..., Engine]) -> None:
-    check(planned("failing", fusers=["soft"]))
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("narrow", r"member 'all' answers logits of shape \(2, 5\) to 2 samples; \(2, 9\) was expected, for 9 classes"),
+        (
+            "reject",
+            r"member 'many' answers logits of shape \(2, 1\) .* \(2, 2\) was expected, for 1 classes and 'reject'",
+        ),
+    ],
+)
+def test_a_head_of_the_wrong_width_is_found_before_training(
+    planned: Callable[..., Engine], own_cache: Path, method: str, message: str
+) -> None:
+    with pytest.raises(PluginError, match=f"^method '{method}': the head of {message}"):
+        planned(method, fusers=["soft"]).execute()
+    assert not list(own_cache.glob("stages/*"))
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_trying_the_heads_leaves_them_as_they_were(planned: Callable[..., Engine]) -> None:
+    engine = planned("baseline")
+    context = engine._context("baseline", None)
+    (member,) = engine._methods["baseline"].build(context)
+    member.head = torch.nn.Sequential(torch.nn.BatchNorm1d(member.backbone.num_features).eval(), member.head)
+    member.head[1].train()
+    before = [(name, value.clone()) for name, value in member.head.state_dict().items()]
+    modes = [module.training for module in member.head.modules()]
+    precheck.try_heads("baseline", [member])
+    assert [module.training for module in member.head.modules()] == modes
+    assert all(torch.equal(value, member.head.state_dict()[name]) for name, value in before)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_with_a_fuser_several_may_go_together(planned: Callable[..., Engine]) -> None:
     check(planned("experts", "baseline", fusers=["soft"]))
 
 

@@ -17,7 +17,8 @@ from pictures import tree
 from tiny import DATA, in_subprocess, settings
 
 import ltbench
-from ltbench.cli.launch import launch
+from ltbench.cli import launch
+from ltbench.cli.launch import check_number
 from ltbench.config import ComputeConfig
 from ltbench.engine.compute import Compute
 from ltbench.errors import UsageError
@@ -207,11 +208,28 @@ def test_torchrun_starts_processes_that_train_together(tmp_path: Path) -> None:
 
 
 def test_processes_are_not_started_by_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "4")
+    for name, value in {
+        "WORLD_SIZE": 4,
+        "RANK": 1,
+        "LOCAL_RANK": 1,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": 1,
+    }.items():
+        monkeypatch.setenv(name, str(value))
     with pytest.raises(
         UsageError, match=r"^--num-processes 2: this process is one of 4 that torchrun .* leave the option"
     ):
-        launch(2)
+        check_number(2, oversubscribe=True)
+
+
+def test_more_processes_than_cores_are_started_only_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "usable_cores", lambda: 3)
+    check_number(3, oversubscribe=False)
+    check_number(4, oversubscribe=True)
+    with pytest.raises(
+        UsageError, match=r"^--num-processes 4: this command may use 3 cores; .* add --oversubscribe\.$"
+    ):
+        check_number(4, oversubscribe=False)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

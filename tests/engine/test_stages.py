@@ -179,17 +179,6 @@ def test_an_error_of_a_training_is_not_taken_for_one_of_the_lock(tmp_path: Path)
         pass
 
 
-def test_a_damaged_stage_says_what_to_delete(ltb, own_cache: Path) -> None:
-    assert ltb("run", "--method", "baseline", *TINY).code == 0
-    (report,) = own_cache.glob("stages/*/stage.json")
-    report.write_text("{")
-    for record in own_cache.glob("evaluations/*"):
-        record.unlink()
-    done = ltb("run", "--method", "baseline", *TINY)
-    assert done.code == 4
-    assert f"Delete {report.parent} to train this stage again." in done.complaint
-
-
 def test_of_two_processes_that_want_one_stage_one_trains_it(plugin_file, own_cache: Path, tmp_path: Path) -> None:
     log = tmp_path / "epochs.txt"
     command = [sys.executable, "-m", "ltbench", "--plugin", str(plugin_file("counting_epochs", COUNTING))]

@@ -4,65 +4,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from filelock import FileLock
-from tiny import TINY, TINY_EXPERTS, TOGETHER, Outcome, in_subprocess
+from tiny import TOGETHER, Outcome, in_subprocess
 
 from ltbench import manager
 from ltbench.sealed import read_text
 
-from .damage import DAMAGES, SAYS, flip, numbers, only, remove
+from .damage import DAMAGES, EXPERTS, RUN, SAYS, before, flip, numbers, only, remove
 
 Ltb = Callable[..., Outcome]
-
-RUN = ["run", "--method", "baseline", "--fuser", "joint", *TINY, "--json"]
-EXPERTS = ["run", "--method", "experts", "--fuser", "soft", *TINY_EXPERTS, "--json"]
-
-
-def finished(whole: Path, own: Path, run: Callable[[], Outcome]) -> Path:
-    """A copy of a cache after a run, which is done once for all workers of pytest-xdist; its answer is ``answer.json``."""
-    with FileLock(f"{whole}.lock"):
-        if not (whole / "answer.json").exists():
-            done = run()
-            assert done.code == 0, done.err
-            (whole / "answer.json").write_text(done.out)
-    shutil.rmtree(own, ignore_errors=True)
-    return shutil.copytree(whole, own)
-
-
-@pytest.fixture
-def after(
-    ltb: Ltb, shared_cache: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[list[str]], Path]:
-    """The test's own cache as a run leaves it: ``after(RUN)``."""
-
-    def copied(arguments: list[str]) -> Path:
-        whole = shared_cache.with_name(f"integrity-{arguments[2]}")
-
-        def run() -> Outcome:
-            with monkeypatch.context() as patch:
-                patch.setenv("LTBENCH_CACHE", str(whole))
-                return ltb(*arguments)
-
-        return finished(whole, own_cache, run)
-
-    return copied
-
-
-@pytest.fixture
-def cache(after: Callable[[list[str]], Path]) -> Path:
-    return after(RUN)
-
-
-@pytest.fixture
-def experts_cache(after: Callable[[list[str]], Path]) -> Path:
-    return after(EXPERTS)
-
-
-def before(cache: Path) -> list[dict[str, Any]]:
-    return numbers(Outcome(0, (cache / "answer.json").read_text(), ""))
 
 
 class Kind(NamedTuple):
@@ -300,11 +253,11 @@ def test_in_a_process_of_its_own(cache: Path, kind: str) -> None:
     assert f"ltbench: {file} is damaged: cut short or changed since it was written; set aside as" in done.err
 
 
-def test_of_two_processes_one_decides(shared_cache: Path, own_cache: Path) -> None:
+def test_of_two_processes_one_decides(finished: Callable[..., Path], own_cache: Path) -> None:
     """Features, logits and weights are found damaged by the first process; the other one does as it does."""
     together = ["run", *TOGETHER]
-    whole = shared_cache.with_name("two-processes")
-    cache = finished(whole, own_cache, lambda: in_subprocess(together, whole))
+    whole = finished("two-processes", together, lambda cache, arguments: in_subprocess(arguments, cache))
+    cache = shutil.copytree(whole, own_cache)
     remove(cache, "evaluations", "stages/baseline-*/logits")
     patterns = ("features/test-*", "stages/experts-*/logits/val.safetensors", "stages/experts-*/weights.safetensors")
     damaged = [file for pattern in patterns for file in cache.glob(pattern)]

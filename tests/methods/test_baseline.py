@@ -135,7 +135,7 @@ def spoilt(weights: dict[str, Tensor], how: str) -> dict[str, Tensor]:
         ("classes", "'head.weight' has shape (1000, 32), the model needs (9, 32)"),
         (
             "headless",
-            "holds no classifier (fc, head, head.fc, classifier, linear); backbone.checkpoint takes a backbone alone",
+            "holds no classifier (fc, head, head.fc, classifier, last_linear, linear); backbone.checkpoint takes a",
         ),
         ("width", "'conv1.weight' has shape (64, 3, 7, 7), the model needs (16, 1, 3, 3)"),
     ],

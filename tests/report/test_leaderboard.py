@@ -151,9 +151,9 @@ def test_settings_that_differ_tell_rows_apart() -> None:
 
 def test_equal_last_keys_are_told_apart_by_their_sections() -> None:
     records = [
-        record(settings={"a": {"lr": 1}, "b": {"lr": 1}}),
-        record(settings={"a": {"lr": 2}, "b": {"lr": 1}}),
-        record(settings={"a": {"lr": 1}, "b": {"lr": 3, "extra": True}}),
+        record("a+b", settings={"a": {"lr": 1}, "b": {"lr": 1}}),
+        record("a+b", settings={"a": {"lr": 2}, "b": {"lr": 1}}),
+        record("a+b", settings={"a": {"lr": 1}, "b": {"lr": 3, "extra": True}}),
     ]
     assert {row.label for row in only_board(records).rows} == {
         "a.lr=1, extra=unset, b.lr=1",

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from ltbench.canonical import digest
+from ltbench.config import DatasetConfig, RunConfig
+from ltbench.data.augment_config import AugmentConfig
 from ltbench.results.record import Record, make_record
 from ltbench.results.schema import DatasetInfo, Environment, MemberInfo, Selection, StageInfo, Track
 
@@ -36,6 +38,8 @@ def environment(**changes: Any) -> Environment:
         "ltbench": "0.1.0",
         "platform": "Linux",
         "device": "cpu",
+        "cpu": "A processor, AVX2",
+        "threads": 1,
         "precision": "fp32",
         "git_commit": "0" * 40,
         "git_dirty": False,
@@ -45,7 +49,17 @@ def environment(**changes: Any) -> Environment:
 
 
 def track(**changes: Any) -> Track:
-    values = {"backbone": "resnet10", "pretraining": "none", "epochs": 10, "augmentation": "shift=2", "resolution": 28}
+    values = {
+        "backbone": "resnet10",
+        "pretraining": "none",
+        "epochs": 10,
+        "augmentation": "shift=2",
+        "resolution": 28,
+        "storage": "",
+        "precision": "fp32",
+        "test_views": "centre",
+        "transductive": False,
+    }
     return Track.model_validate(values | changes)
 
 
@@ -64,13 +78,19 @@ def record(
 ) -> Record:
     """A record of ``methods`` (joined by +), right on the share ``accuracy`` of each class."""
     names = methods.split("+")
-    config = {
-        "methods": names,
-        "fusers": [] if fuser == "none" else [fuser],
-        "seed": seed,
-        "dataset": {"name": data, "root": None},
-        "settings": settings or {},
-    }
+    stages = list(dict.fromkeys([starts_from, *names]))
+    fusers = [] if fuser == "none" else [fuser]
+    epochs = {stages[0]: {"optim": {"epochs": (changes.get("track") or track()).epochs}}}
+    given = settings or {}
+    sections = {name: {**epochs.get(name, {}), **given.get(name, {})} for name in [*stages, *fusers]}
+    config = RunConfig(
+        methods=tuple(names),
+        fusers=tuple(fusers),
+        seed=seed,
+        dataset=DatasetConfig(name=data),
+        augment=AugmentConfig(shift=2),
+        settings=sections,
+    ).model_dump(mode="json")
     arguments: dict[str, Any] = {
         "dataset": DatasetInfo(
             name=data,
@@ -80,6 +100,8 @@ def record(
             train=sum(TRAIN_COUNTS),
             val=60,
             test=len(LABELS),
+            options={},
+            skipped={},
         ),
         "methods": names,
         "fuser": fuser,
@@ -94,8 +116,10 @@ def record(
         "labels": LABELS,
         "ece": 3.25,
         "nll": 1.5,
-        "timings": {"baseline": 12.3456789},
-        "stages": [StageInfo(method=name, key=digest([name, seed])) for name in dict.fromkeys([starts_from, *names])],
+        "timings": dict.fromkeys([*stages, "fuser_fit", "fuser_apply"], 12.3456789),
+        "stages": [
+            StageInfo(method=name, key=digest([name, seed]), weights=digest(["weights", name, seed])) for name in stages
+        ],
         "track": track(),
         "environment": environment(),
         "logits_sha256": {"val": "a" * 64, "test": "b" * 64},

@@ -64,8 +64,10 @@ def test_no_git_on_the_machine(checkout: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_environment_of_this_process() -> None:
-    found = environment(device="cpu", precision="fp32")
+    found = environment(device="cpu", precision="fp32", instructions="AVX2", threads=3)
     assert found.python == platform.python_version()
     assert found.torch == version("torch")
-    assert (found.device, found.precision) == ("cpu", "fp32")
+    assert (found.device, found.precision, found.threads) == ("cpu", "fp32", 3)
+    assert found.cpu.endswith(", AVX2")
+    assert len(found.cpu) > len(", AVX2")
     assert (found.git_commit is None) == (found.git_dirty is None)

@@ -73,7 +73,22 @@ def test_correct_and_labels_must_be_equally_long() -> None:
         ({"metrics__paper__all": 51.0}, r"metrics.paper.all is 51.0000, the counts give 50.0000"),
         ({"metrics__oltr": {"all": 50.0}}, r"metrics.oltr has all; the counts give many, medium, few, all"),
         ({"metrics__mine": {"all": 50.0}}, "unknown fold rule 'mine'"),
-        ({"fold_rule": "mine"}, "own fold rule 'mine'"),
+        ({"fold_rule": "mine"}, "own fold rule 'mine' is unknown"),
+        ({"metrics": {"paper": {}}}, "metrics lack the fold rule 'kang'"),
+        ({"seed": True}, "seed"),
+        ({"dataset__num_classes": True}, "num_classes"),
+        ({"seed": 2**63}, "less than or equal"),
+        ({"timings__fuser_fit": -1.0}, "greater than or equal to 0"),
+        ({"calibration__ece": 101.0}, "less than or equal to 100"),
+        ({"num_processes": 0}, "greater than or equal to 1"),
+        ({"dataset__name": "../x"}, "lower case letters"),
+        ({"dataset__name": "/etc/x"}, "lower case letters"),
+        ({"dataset__name": "a" * 101}, "at most 100"),
+        ({"fuser": "a\x1b[2J"}, "lower case letters"),
+        ({"methods": [".."]}, "lower case letters"),
+        ({"environment__device": "cpu\n"}, "line break"),
+        ({"track__backbone": "\u202eresnet"}, "direction of text"),
+        ({"stages": []}, "at least 1"),
         ({"per_class_correct": [11, 9, 10, 10, 10, 10]}, "per_class_correct says 11 of class 0, correct_bits say 10"),
         ({"per_class_correct": [10, 10, 10, 10, 10]}, "5 and 6 per-class counts for 6 classes"),
         ({"per_class_total": [20, 20, 20, 20, 20, 21]}, "sums to 121, the test split has 120"),
@@ -85,7 +100,12 @@ def test_correct_and_labels_must_be_equally_long() -> None:
         ({"dataset__train": 7}, "sum to 523 but train is 7"),
         ({"dataset__fingerprint": "abc"}, "pattern"),
         ({"calibration__ece": float("nan")}, "finite"),
-        ({"schema_version": 2}, "Input should be 1"),
+        (
+            {"schema_version": 1},
+            "a record of version 1, this ltbench reads version 2: make it again with 'ltbench run'",
+        ),
+        ({"schema_version": 3}, "a record of version 3"),
+        ({"schema_version": True}, "Input should be 2"),
         ({"source": "reported"}, "measured"),
         ({"surprise": 1}, "Extra inputs"),
         ({"created": "2026-01-01T00:00:00"}, "timezone"),
@@ -113,10 +133,11 @@ def test_config_hash_ignores_the_seed_and_where_the_images_lie() -> None:
 
 
 def test_a_reference_has_one_hash_whichever_run_it_came_from() -> None:
-    data = {"name": "toy-lt", "root": "/home/somebody/images"}
-    alone = {"methods": ["baseline"], "fusers": [], "dataset": data, "settings": {"baseline": {"lr": 1}}}
+    data, backbone = {"name": "toy-lt", "root": "/home/somebody/images"}, {"name": "resnet10", "unused": "allow"}
+    shared = {"dataset": data, "backbone": backbone}
+    alone = {"methods": ["baseline"], "fusers": [], **shared, "settings": {"baseline": {"lr": 1}}}
     settings = {"baseline": {"lr": 1}, "experts": {}, "kl": {}}
-    beside = {"methods": ["experts"], "fusers": ["kl"], "dataset": data, "settings": settings}
+    beside = {"methods": ["experts"], "fusers": ["kl"], **shared, "settings": settings}
     rows = [row_config(config, ["baseline"], ["baseline"], "none") for config in (alone, beside)]
     assert config_hash(rows[0]) == config_hash(rows[1])
     fused = row_config(beside, ["experts"], ["baseline", "experts"], "kl")
@@ -125,12 +146,14 @@ def test_a_reference_has_one_hash_whichever_run_it_came_from() -> None:
     assert set(fused["settings"]) == {"baseline", "experts", "kl"}
 
 
-def test_logits_digest_depends_on_names_shapes_and_values_but_not_on_order() -> None:
+def test_logits_digest_depends_on_names_shapes_values_and_labels_but_not_on_order() -> None:
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((2, 2), dtype=np.float32)
-    digest = logits_digest({"x": a, "y": b})
-    assert digest == logits_digest({"y": b, "x": np.asfortranarray(a.astype(">f4"))})
+    labels = np.array([0, 2])
+    digest = logits_digest({"x": a, "y": b}, labels)
+    assert digest == logits_digest({"y": b, "x": np.asfortranarray(a.astype(">f4"))}, labels.astype(">i4"))
     others = [{"x": a, "z": b}, {"x": a.reshape(3, 2), "y": b}, {"x": a + 1, "y": b}]
-    assert digest not in [logits_digest(other) for other in others]
+    assert digest not in [logits_digest(other, labels) for other in others]
+    assert digest != logits_digest({"x": a, "y": b}, labels[::-1])
 
 
 def test_long_lists_of_a_state_are_kept_as_their_hash() -> None:
@@ -152,6 +175,8 @@ def test_a_record_of_5000_samples_and_100_classes_is_small() -> None:
         train=int(counts.sum()),
         val=2000,
         test=5000,
+        options={},
+        skipped={},
     )
     state = {"scale": np.random.default_rng(0).normal(size=205), "shift": np.random.default_rng(1).normal(size=205)}
     made = record(dataset=data, correct=labels % 3 == 0, labels=labels, fuser_state=state)

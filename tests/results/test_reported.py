@@ -95,7 +95,7 @@ def test_without_all_folds_and_the_sizes_of_its_rule_a_row_is_not_judged(
 @pytest.mark.parametrize(
     ("row", "changes", "complaint"),
     [
-        ({"accuracy": {"all": 101}}, {}, r"rows\.0\.accuracy: all is 101.0, not a percentage"),
+        ({"accuracy": {"all": 101}}, {}, r"rows\.0\.accuracy\.all: Input should be less than or equal to 100"),
         ({"accuracy": {"head": 50}}, {}, "'head' is no fold"),
         ({"accuracy": {}}, {}, "accuracy"),
         ({"reference": ""}, {}, "reference"),

@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from ltbench.errors import DataError
-from ltbench.results.store import default_results_root, load, load_results, save, to_json
+from ltbench.results.store import default_results_root, load, load_results, read_record, save, to_json
 
 from .records import baseline, record
 
@@ -17,8 +18,8 @@ def test_saved_records_are_loaded_again(tmp_path: Path) -> None:
     paths = [save(one, tmp_path) for one in made]
     assert paths[0] == tmp_path / "toy-lt" / f"{made[0].name}.json"
     assert paths[2].parent == tmp_path / "other-lt"
-    assert {one.name: one for one in load(tmp_path)} == {one.name: one for one in made}
-    assert load(paths[1]) == [made[1]]
+    assert {one.name: one for one in load(tmp_path).records} == {one.name: one for one in made}
+    assert load(paths[1]).records == [made[1]]
 
 
 def test_the_same_record_is_not_written_again(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_the_same_record_is_not_written_again(tmp_path: Path) -> None:
     save(made, tmp_path)
     assert path.stat().st_mtime_ns == 1
     save(made.model_copy(update={"notes": ("another",)}), tmp_path)
-    assert load(path)[0].notes == ("another",)
+    assert load(path).records[0].notes == ("another",)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -48,7 +49,7 @@ def test_only_records_are_read_in_a_folder(tmp_path: Path) -> None:
     save(record(), tmp_path / "run" / "records")
     (tmp_path / "run" / "run.json").write_text("{}")
     (tmp_path / "run" / "members.json").write_text("[")
-    assert len(load(tmp_path)) == 1
+    assert len(load(tmp_path).found) == 1
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,10 @@ def test_only_records_are_read_in_a_folder(tmp_path: Path) -> None:
         (lambda text: text.replace('"all":50.0', '"all":51.0', 1), "the counts give 50.0000"),
         (lambda text: text.replace('"role": "run"', '"role": "winner"'), "role: Input should be"),
         (lambda text: text.replace('"seed": 0', '"sead": 0'), "Field required"),
+        (lambda text: text.replace('"seed": 0', '"seed": 0, "seed": 0'), "the key 'seed' is given twice"),
+        (lambda text: text.replace('"notes": []', f'"notes": {"[" * 100_000}'), "nested more than 32 levels deep"),
+        (lambda text: text.replace('"fuser_state": {}', f'"fuser_state": {"[" * 40 + "]" * 40}'), "nested more than"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 1'), "version 1, .* make it again"),
     ],
 )
 def test_a_bad_file_is_named_in_one_line(tmp_path: Path, damage, complaint: str) -> None:
@@ -66,9 +71,12 @@ def test_a_bad_file_is_named_in_one_line(tmp_path: Path, damage, complaint: str)
     assert damage(text) != text
     path.write_text(damage(text))
     with pytest.raises(DataError, match=complaint) as caught:
-        load(tmp_path)
+        read_record(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    (left_out,) = load(tmp_path).left_out
+    assert left_out.path == path
+    assert re.search(complaint, left_out.reason)
 
 
 def test_missing_folder(tmp_path: Path) -> None:

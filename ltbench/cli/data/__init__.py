@@ -4,6 +4,7 @@ import rich_click as click
 
 from ltbench.cli.data import check, fetch, pack, stats
 from ltbench.cli.data import list as listing
+from ltbench.cli.options import Group
 
 EPILOG = """
 Examples:
@@ -20,7 +21,7 @@ Examples:
 """
 
 
-@click.group("data", epilog=EPILOG)
+@click.group("data", cls=Group, epilog=EPILOG)
 def command() -> None:
     """List, fetch, check, pack, describe datasets.
 

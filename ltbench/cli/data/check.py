@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.data.opening import dataset_set_option, open_dataset
-from ltbench.cli.options import data_root_option, json_option
+from ltbench.cli.data.opening import dataset_set_option, open_dataset, open_split
+from ltbench.cli.options import Command, data_root_option, json_option
 
 if TYPE_CHECKING:
     from ltbench.data.base import Dataset
@@ -31,7 +31,7 @@ SHOWN = 5
 """Images that are named of those that are missing or cannot be decoded; --json names all."""
 
 
-@click.command("check", epilog=EPILOG)
+@click.command("check", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @data_root_option
 @dataset_set_option
@@ -106,7 +106,7 @@ def open_splits(dataset: Dataset) -> dict[str, int]:
     """Split -> number of images, for a dataset that is not made of image files. Raises DataError when it cannot be opened."""
     from ltbench.data.base import SPLITS
 
-    return {name: len(dataset.split(name)) for name in SPLITS}
+    return {name: len(open_split(dataset, name)) for name in SPLITS}
 
 
 def list_lines(reports: Sequence[ListReport]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from ltbench.cli.options import FOLDER, json_option
+from ltbench.cli.options import FOLDER, Command, json_option
 
 EPILOG = """
 Examples:
@@ -19,7 +19,7 @@ Examples:
 """
 
 
-@click.command("fetch", epilog=EPILOG)
+@click.command("fetch", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @click.option(
     "--folder",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.options import FOLDER, json_option
+from ltbench.cli.options import FOLDER, Command, json_option
 
 if TYPE_CHECKING:
     from ltbench.data.published import Benchmark
@@ -32,7 +32,7 @@ class Found:
     images: str
 
 
-@click.command("list", epilog=EPILOG)
+@click.command("list", cls=Command, epilog=EPILOG)
 @click.option("--data-root", type=FOLDER, help="Folder to look for images and lists in.")
 @json_option("Print the list as JSON.")
 def command(data_root: Path | None, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def command(data_root: Path | None, as_json: bool) -> None:
             [(row.name, row.summary, row.lists or "-", row.images or "-") for row in rows],
         )
     )
-    screen.print("[dim]'ltbench show NAME' lists a dataset's options, 'ltbench data stats NAME' its classes.[/]")
+    screen.print("'ltbench show NAME' lists a dataset's options, 'ltbench data stats NAME' its classes.", style="dim")
 
 
 def describe(benchmark: Benchmark, root: Path | None) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ltbench.cli.options import set_option
 
 if TYPE_CHECKING:
-    from ltbench.data.base import Dataset
+    from ltbench.data.base import Dataset, Split
 
 dataset_set_option = set_option(
     "An option of the dataset, as 'ltbench show NAME' lists them: --set lists=/data/lists; with or without the "
@@ -38,3 +38,11 @@ def open_dataset(name: str, root: Path | None, overrides: Sequence[str], **prese
     for text in overrides:
         options |= parse_override(text.removeprefix("dataset.options.")).values
     return get_dataset(name, root, **options)
+
+
+def open_split(dataset: Dataset, name: str) -> Split:
+    """A split of the dataset. Raises PluginError when opening it fails."""
+    from ltbench.manager import plugin_code
+
+    with plugin_code("dataset", type(dataset), f"split '{name}'"):
+        return dataset.split(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from ltbench.cli.data.opening import dataset_set_option, open_dataset
-from ltbench.cli.options import BAD_IMAGE, data_root_option, json_option
+from ltbench.cli.options import BAD_IMAGE, Command, data_root_option, json_option
 
 EPILOG = """
 Examples:
@@ -20,7 +20,7 @@ Examples:
 """
 
 
-@click.command("pack", epilog=EPILOG)
+@click.command("pack", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @data_root_option
 @dataset_set_option

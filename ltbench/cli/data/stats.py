@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ltbench.cli.data.opening import dataset_set_option, open_dataset
-from ltbench.cli.options import data_root_option, json_option
+from ltbench.cli.data.opening import dataset_set_option, open_dataset, open_split
+from ltbench.cli.options import Command, data_root_option, json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ Examples:
 """
 
 
-@click.command("stats", epilog=EPILOG)
+@click.command("stats", cls=Command, epilog=EPILOG)
 @click.argument("name")
 @data_root_option
 @dataset_set_option
@@ -88,7 +88,7 @@ def count(dataset: Dataset) -> tuple[dict[str, np.ndarray], str]:
         labels = {name: dataset.image_list(name).labels for name in SPLITS}
         source = "the images' paths or lists"
     else:
-        labels = {name: dataset.split(name).labels.numpy() for name in SPLITS}
+        labels = {name: open_split(dataset, name).labels.numpy() for name in SPLITS}
         source = "the opened dataset"
     return {name: np.bincount(found, minlength=dataset.num_classes) for name, found in labels.items()}, source
 
@@ -118,8 +118,8 @@ def print_description(about: dict[str, Any], rule: FoldRule) -> None:
     ]
     screen = console()
     screen.print(table(("fold", "classes", "training images"), rows, title=about["dataset"]))
-    screen.print(f"folds: {rule.name}, {rule.text}", markup=False, soft_wrap=True)
+    screen.print(f"folds: {rule.name}, {rule.text}", soft_wrap=True)
     factor = f" ({about['most'] / about['least']:,.0f} times fewer)" if about["least"] else ""
     screen.print(f"most frequent class: {about['most']:,} images, rarest: {about['least']:,}{factor}")
     screen.print("; ".join(f"{split}: {images:,} images" for split, images in about["images"].items()))
-    screen.print(f"counted in: {about['counted_in']}", markup=False, soft_wrap=True)
+    screen.print(f"counted in: {about['counted_in']}", soft_wrap=True)
