@@ -55,6 +55,7 @@ def _inputs(record: Record, method: str) -> dict[str, Any]:
         "dataset": {"name": data.name, "fingerprint": data.fingerprint, "storage": record.track.storage},
         "precision": record.environment.precision,
         "augment": config["augment"],
+        "mixing": config["mixing"],
         "backbone": config["backbone"],
         "config": config["settings"][method],
         "gradient_accumulation": config["compute"]["gradient_accumulation"],
