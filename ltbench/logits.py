@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import DataError
-from ltbench.fuser import MemberLogits, check_members
+from ltbench.members import MemberLogits, check_members
 from ltbench.parsing import json_value
 from ltbench.sealed import Damaged, check_of, read_text, write_json
 from ltbench.sealed_tensors import read_tensors, write_tensors

@@ -21,7 +21,7 @@ from ltbench.data.augment import Augment, AugmentConfig
 from ltbench.data.augment_config import MixConfig
 from ltbench.data.base import Split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
-from ltbench.fuser import Outside
+from ltbench.members import Outside
 from ltbench.optim import OptimConfig
 from ltbench.step import Minibatch, Step, minimised
 from ltbench.training import Loss, Round, Training, TrainingResult, Validation
@@ -63,7 +63,7 @@ class Member:
         classes: int64[K], ascending dataset class ids its logits stand for.
         backbone: images float[B, C, H, W] -> features float[B, D].
         head: features float[B, D] -> logits float[B, K], or [B, K + 1] with the reject logit last when outside is ``reject``.
-        outside: what it says about classes it does not cover, see :mod:`ltbench.fuser`.
+        outside: what it says about classes it does not cover, see :mod:`ltbench.members`.
     """
 
     name: str

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ltbench.canonical import plain
 from ltbench.classes import classes_of
-from ltbench.data.base import no_test_split
-from ltbench.engine.independence import SecondLook
+from ltbench.data.guard import no_test_split
+from ltbench.engine.second_look import SecondLook
 from ltbench.errors import LtbenchError, PluginError
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits, Outside
 from ltbench.manager import plugins

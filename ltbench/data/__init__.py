@@ -1,7 +1,19 @@
 """Datasets, fold rules, samplers and augmentation. Names are imported on first use: listing datasets needs no torch."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ltbench.data.augment import Augment, AugmentConfig
+    from ltbench.data.base import SPLITS, Batch, Dataset, Split, TensorSplit
+    from ltbench.data.folds import FOLD_RULES, FOLDS, FoldRule, fold_rule
+    from ltbench.data.samplers import (
+        ClassAwareSampler,
+        ClassBalancedSampler,
+        EpochSampler,
+        InstanceSampler,
+        SubsetSampler,
+    )
 
 _HOMES = {
     "base": ("SPLITS", "Batch", "Dataset", "Split", "TensorSplit"),
@@ -12,7 +24,24 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [*_HOME_OF]  # noqa: PLE0604
+__all__ = [
+    "FOLDS",
+    "FOLD_RULES",
+    "SPLITS",
+    "Augment",
+    "AugmentConfig",
+    "Batch",
+    "ClassAwareSampler",
+    "ClassBalancedSampler",
+    "Dataset",
+    "EpochSampler",
+    "FoldRule",
+    "InstanceSampler",
+    "Split",
+    "SubsetSampler",
+    "TensorSplit",
+    "fold_rule",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from ltbench.data.cuts import Cut
-from ltbench.errors import DataError, PluginError
+from ltbench.data.guard import guarded
+from ltbench.errors import DataError
 
 SPLITS = ("train", "val", "test")
 
@@ -90,41 +91,6 @@ def unwatched(label: str, total: int) -> Iterator[Callable[[], None]]:
     yield lambda: None
 
 
-_closed_while: list[str] = []
-"""What goes on in this process, in any thread, while no test split may be opened; the latest last."""
-
-
-@contextmanager
-def no_test_split(doing: str) -> Iterator[None]:
-    """No :meth:`Dataset.split` of this process answers ``test`` meanwhile, whoever made the dataset.
-
-    It guards ``split`` alone: image files, packed copies and what was opened before are not seen.
-
-    Args:
-        doing: what goes on, for the message: ``method 'x' is trained``. May be nested.
-    """
-    _closed_while.append(doing)
-    try:
-        yield
-    finally:
-        _closed_while.remove(doing)
-
-
-def _guarded(split: Callable[..., Split]) -> Callable[..., Split]:
-    """A dataset's ``split`` that heeds :func:`no_test_split`."""
-
-    @wraps(split)
-    def guarded(self: "Dataset", name: str, *args: Any, **kwargs: Any) -> Split:
-        if name == "test" and _closed_while:
-            raise PluginError(
-                f"the test split of '{getattr(self, 'name', type(self).__name__)}' was opened while {_closed_while[-1]}: "
-                "that split is the engine's alone. Train and choose on 'train' and 'val'."
-            )
-        return split(self, name, *args, **kwargs)
-
-    return guarded
-
-
 class Dataset(ABC):
     """A long-tailed dataset. ``options`` are its parameters, ``root`` the folder of its images where it needs one.
 
@@ -135,7 +101,8 @@ class Dataset(ABC):
     channel, in units of 0..1, and are used for normalisation. ``storage`` says how the images are kept where that changes
     their pixels but not which images they are: it enters the keys of stages, not the fingerprint.
 
-    While a method is built or trained, ``split("test")`` of any dataset raises PluginError (:func:`no_test_split`).
+    While a method is built or trained, ``split("test")`` of any dataset raises PluginError
+    (:func:`ltbench.data.guard.no_test_split`).
     """
 
     class Options(BaseModel):
@@ -152,7 +119,7 @@ class Dataset(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "split" in vars(cls):
-            cls.split = _guarded(cls.split)  # type: ignore[method-assign]
+            cls.split = guarded(cls.split)  # type: ignore[method-assign]
 
     def __init__(self, options: BaseModel | None = None, root: Path | None = None) -> None:
         self.options = options if options is not None else self.Options()

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -16,9 +16,11 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, nn
 
-from ltbench.config import ComputeConfig
 from ltbench.engine.world import read_world
 from ltbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ltbench.config import ComputeConfig
 
 _M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
 """As in malloc.h: how many blocks may lie outside the heap, and how much free heap is kept."""
@@ -97,7 +99,7 @@ class Compute:
         local_world: processes of the run on this machine.
     """
 
-    def __init__(self, config: ComputeConfig) -> None:
+    def __init__(self, config: "ComputeConfig") -> None:
         world = read_world()
         kind = resolve_device(config.device)
         self.config = config

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Tensor
 
 from ltbench.backbones import Backbone, create_backbone
-from ltbench.config import BackboneConfig
-from ltbench.data.augment import Augment, AugmentConfig
-from ltbench.data.augment_config import MixConfig
-from ltbench.data.base import Split, no_test_split
+from ltbench.data.augment import Augment
+from ltbench.data.augment_config import AugmentConfig, MixConfig
+from ltbench.data.base import Split
+from ltbench.data.guard import no_test_split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.feeding import Feed
@@ -22,7 +22,6 @@ from ltbench.engine.fitting import Fitting
 from ltbench.engine.independence import FewSamples, check_members
 from ltbench.engine.inference import FeatureStore, View, run_over
 from ltbench.engine.loading import EpochBatches
-from ltbench.engine.progress import Reporter
 from ltbench.engine.rounds import rounds
 from ltbench.engine.seeding import global_stream, stream
 from ltbench.engine.trainee import repeated
@@ -32,6 +31,10 @@ from ltbench.manager import plugin_code, plugins
 from ltbench.method import Classes, Member, Method
 from ltbench.step import Minibatch
 from ltbench.training import Kept, Round, Training, TrainingResult
+
+if TYPE_CHECKING:
+    from ltbench.config import BackboneConfig
+    from ltbench.engine.progress import Reporter
 
 TRIED = 2
 """Validation images on which :func:`confirm` compares."""
@@ -48,13 +51,13 @@ class Workbench:
     val: Split
     classes: Classes
     image_shape: tuple[int, int, int]
-    backbone: BackboneConfig
+    backbone: "BackboneConfig"
     augment: Augment
     mixing: MixConfig
     compute: Compute
     features: FeatureStore
     seed: int
-    reporter: Reporter
+    reporter: "Reporter"
     after_epoch: Callable[[str, int, dict[str, Any]], None]
 
     @property

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ltbench.classes import Classes
-from ltbench.data.base import no_test_split
-from ltbench.engine.independence import SecondLook
+from ltbench.data.guard import no_test_split
 from ltbench.engine.order import drawn_order, put_back
+from ltbench.engine.second_look import SecondLook
 from ltbench.errors import LtbenchError, PluginError, UsageError
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits
 from ltbench.logits import LogitsFolder
@@ -46,11 +46,18 @@ def refuse_unfused(names: Sequence[str], outside: Sequence[str]) -> None:
 
 def make_fuser(name: str, classes: Classes, config: FuserConfig | None = None) -> Fuser:
     """The fuser of that name; ``none`` is :class:`SingleMember`."""
-    cls: type[Fuser] = SingleMember if name == "none" else plugins().fusers.load(name)
     with plugin_code("fuser", name, "its constructor"):
-        fuser = cls(len(classes), config)
+        fuser = fuser_class(name)(len(classes), config)
     fuser.classes = classes
     return fuser
+
+
+def fuser_class(name: str) -> type[Fuser]:
+    """Its class, imported now. Raises as :meth:`ltbench.registry.Registry.load`."""
+    if name == "none":
+        return SingleMember
+    found: type[Fuser] = plugins().fusers.load(name)
+    return found
 
 
 class Measured:

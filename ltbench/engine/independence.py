@@ -13,9 +13,8 @@ from torch import Tensor
 from ltbench.data.base import Split
 from ltbench.engine.inference import FeatureStore, apply_head
 from ltbench.engine.loading import read
-from ltbench.engine.order import drawn_order
+from ltbench.engine.order import changed_predictions, drawn_order
 from ltbench.errors import PluginError
-from ltbench.fuser import Fuser, MemberLogits
 from ltbench.method import Member
 
 FEW = 127
@@ -30,16 +29,6 @@ another device whose features are in the cache, round otherwise: by 2^-11 where 
 
 PREDICTIONS_TOLERANCE = {"fp32": 0.03, "bf16": 0.1, "fp16": 0.1}
 """Largest share of predictions that may differ: a common offset of the logits hides a difference, a prediction does not."""
-
-ROWS = 256
-"""Rows of the test logits that a fuser is given again."""
-
-TOLERANCE = 1e-3
-"""Largest difference of probabilities that they may get, as in :mod:`ltbench.testing`; a fuser computes in float32 or
-better."""
-
-SHARE = 0.01
-"""Largest share of these rows whose prediction may differ: with many classes, all probabilities may be small."""
 
 
 class FewSamples:
@@ -100,37 +89,4 @@ def differ(found: Tensor, expected: Tensor, precision: str) -> bool:
     near = all(
         bool((one - other).abs().max() <= tolerance * other.abs().max()) for one, other in ((found, expected), centred)
     )
-    return not near or _unlike(found, expected) > PREDICTIONS_TOLERANCE[precision]
-
-
-class SecondLook:
-    """The posterior of a few drawn rows, once among each other and once alone, to compare with that of all rows.
-
-    It is taken before the fuser sees all rows at once: what it could remember of them does not help.
-
-    Args:
-        members: float[N, ...] logits of the rows that the fuser will be given.
-    """
-
-    def __init__(self, fuser: Fuser, members: Sequence[MemberLogits], fingerprint: str) -> None:
-        samples = len(members[0])
-        self.chosen = drawn_order(fingerprint, "rows, asked again", samples)[: max(1, min(ROWS, samples // 2))]
-        self.posteriors = [
-            fuser.log_posterior([member.take(rows) for member in members]) for rows in (self.chosen, self.chosen[:1])
-        ]
-
-    def agrees(self, log_posterior: Tensor) -> bool:
-        """Whether these rows of ``log_posterior`` float32[N, C] say the same."""
-        return all(self._same(found, log_posterior[self.chosen[: len(found)]]) for found in self.posteriors)
-
-    @staticmethod
-    def _same(found: Tensor, expected: Tensor) -> bool:
-        if found.shape != expected.shape:
-            return False
-        difference = (found.double().exp() - expected.double().exp()).abs().max()
-        return bool(difference <= TOLERANCE) and _unlike(found, expected) <= SHARE
-
-
-def _unlike(found: Tensor, expected: Tensor) -> float:
-    """Share of rows whose largest entry is another one."""
-    return float((found.argmax(dim=1) != expected.argmax(dim=1)).double().mean())
+    return not near or changed_predictions(found, expected) > PREDICTIONS_TOLERANCE[precision]

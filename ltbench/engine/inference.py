@@ -1,8 +1,9 @@
 """Features and logits of a whole split, each computed once: what a frozen backbone gives is shared by every member on it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +15,17 @@ from ltbench.data.base import CutSplit, Split
 from ltbench.data.cuts import Cut
 from ltbench.data.draws import Draws
 from ltbench.engine.compute import Compute
+from ltbench.engine.keys import feature_code
 from ltbench.engine.loading import Batches, inference_batch, inference_loader
 from ltbench.engine.order import drawn_order, put_back
-from ltbench.engine.progress import Reporter
 from ltbench.engine.seeding import stream
 from ltbench.engine.shared_pass import SharedPass
-from ltbench.method import Member
 from ltbench.sealed import Damaged, set_aside
 from ltbench.sealed_tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from ltbench.engine.progress import Reporter
+    from ltbench.method import Member
 
 EVALUATED = ("val", "test")
 """Splits whose plain images are seen in a drawn order."""
@@ -122,7 +126,7 @@ class FeatureStore:
         folder: where they are kept.
         augment: how images are prepared.
         size: see :class:`View`.
-        identity: what else the features depend on (dataset fingerprint, augmentation, model), as plain values.
+        identity: what else the features depend on (dataset and its code, augmentation, model), as plain values.
         fingerprint: of the dataset; it draws the order in which validation and test are evaluated.
     """
 
@@ -133,7 +137,7 @@ class FeatureStore:
         size: int,
         compute: Compute,
         seed: int,
-        reporter: Reporter,
+        reporter: "Reporter",
         identity: Any,
         fingerprint: str,
     ) -> None:
@@ -179,7 +183,7 @@ class FeatureStore:
     def _read(self, key: str) -> Tensor:
         return read_tensors(self._path(key), f"features {key}").tensors["features"]
 
-    def logits(self, members: Sequence[Member], name: str, split: Split) -> list[Tensor]:
+    def logits(self, members: Sequence["Member"], name: str, split: Split) -> list[Tensor]:
         """Logits float32[N, K] of each member for a split, in its order; images and features are seen in a drawn one."""
         features = self.get_all([member.backbone for member in members], name, split)
         order = self._order(name, split)
@@ -199,8 +203,16 @@ class FeatureStore:
         return self.folder / f"{key}.safetensors"
 
     def _key(self, backbone: Backbone, name: str, view: int) -> str:
-        parts = [weights_digest(backbone), backbone.input_size, self.compute.precision, self.identity, name, view]
-        return f"{name}-v{view}-{digest([*parts, self.seed if view else None])[:24]}"
+        parts = {
+            "weights": weights_digest(backbone),
+            "modules": _structure(backbone),
+            "code": feature_code(backbone),
+            "identity": self.identity,
+            "precision": self.compute.precision,
+            "split": name,
+            "view": [view, self.seed] if view else [0],
+        }
+        return f"{name}-v{view}-{digest(parts)[:24]}"
 
     def _compute(self, missing: Mapping[str, Backbone], name: str, split: Split, view: int) -> None:
         self.passes += 1
@@ -230,3 +242,9 @@ class FeatureStore:
         batch = inference_batch(self.compute)
         cuts = isinstance(split, CutSplit)
         return AugmentedView(self.augment, self.size, self.seed, names, len(split), batch, cuts)
+
+
+def _structure(backbone: Backbone) -> list[Any]:
+    """What a backbone is beside its weights: the classes of its modules, and their settings as they print them."""
+    classes = sorted({f"{type(module).__module__}.{type(module).__qualname__}" for module in backbone.modules()})
+    return [classes, re.sub(r" at 0x[0-9a-f]+", "", repr(backbone)), backbone.input_size]

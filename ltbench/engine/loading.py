@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -13,11 +13,13 @@ from ltbench.data.augment import Augment
 from ltbench.data.base import Batch, CutSplit, Split
 from ltbench.data.cuts import Cut
 from ltbench.data.draws import Draws
-from ltbench.data.samplers import EpochSampler
 from ltbench.engine.compute import Compute
 from ltbench.engine.seeding import stream
 from ltbench.engine.world import usable_cores
 from ltbench.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from ltbench.data.samplers import EpochSampler
 
 SMALLEST = 2
 """Samples a process needs in a training batch or a piece of one: BatchNorm over one sample of a 1x1 map has no variance."""
@@ -73,7 +75,7 @@ class EpochBatches:
     """
 
     def __init__(
-        self, sampler: EpochSampler, batch_size: int, compute: Compute, seed: int, *names: object, pairs: bool = False
+        self, sampler: "EpochSampler", batch_size: int, compute: Compute, seed: int, *names: object, pairs: bool = False
     ) -> None:
         self.sampler, self.batch_size, self.compute = sampler, batch_size, compute
         self.seed, self.names, self.pairs = seed, names, pairs

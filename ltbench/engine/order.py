@@ -16,3 +16,8 @@ def put_back(rows: Tensor, order: Tensor) -> Tensor:
     back = torch.empty_like(rows)
     back[order] = rows
     return back
+
+
+def changed_predictions(found: Tensor, expected: Tensor) -> float:
+    """Share of rows, of two float[n, K] computed among other samples, whose largest entry is another one."""
+    return float((found.argmax(dim=1) != expected.argmax(dim=1)).double().mean())

@@ -13,6 +13,7 @@ from ltbench.canonical import digest
 from ltbench.config import RunConfig
 from ltbench.data.base import Dataset
 from ltbench.data.folds import fold_rule
+from ltbench.engine.reasons import reason
 from ltbench.engine.stages import Stage, make_stage
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.manager import plugins
@@ -76,7 +77,7 @@ def make_plan(resolved: Resolved, dataset: Dataset, precision: str, root: Path) 
             **({"transductive": True} if found.spec.transductive else {}),
         }
         requires = [stages[required] for required in requirements(name).values()]
-        stages[name] = make_stage(root, plugins().methods.load(name), name, inputs, requires)
+        stages[name] = make_stage(root, plugins().methods.load(name), type(dataset), name, inputs, requires)
     slug = "+".join(config.methods).replace(":", ".")
     name = f"{config.dataset.name}-{slug}-s{config.seed}-{resolved.hash[:8]}"
     return Run(name, config, list(stages.values()), evaluations_of(resolved), root / "runs" / name)
@@ -144,7 +145,14 @@ def describe(run: Run) -> dict[str, Any]:
     return {
         "run": run.name,
         "folder": str(run.folder),
-        "stages": [{"method": s.method, "key": s.key, "cached": s.done, "folder": str(s.folder)} for s in run.stages],
+        "stages": [_described(stage) for stage in run.stages],
         "evaluations": [{"methods": list(e.methods), "fuser": e.fuser, "role": e.role} for e in run.evaluations],
         "config": run.config.model_dump(mode="json"),
     }
+
+
+def _described(stage: Stage) -> dict[str, Any]:
+    """``why``: see :mod:`ltbench.engine.reasons`; None for a stage that is there."""
+    cached = stage.done
+    why = None if cached else reason(stage).plain()
+    return {"method": stage.method, "key": stage.key, "cached": cached, "folder": str(stage.folder), "why": why}

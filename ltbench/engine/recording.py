@@ -1,56 +1,50 @@
 """From a measured posterior to the record of it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ltbench.analysis.oracle import oracle
 from ltbench.backbones import pretrained_weights
 from ltbench.canonical import digest
-from ltbench.data.base import Dataset
 from ltbench.data.folds import FOLD_RULES
-from ltbench.engine.compute import Compute
 from ltbench.engine.evaluate import Measured
-from ltbench.engine.plan import Evaluation, Run
-from ltbench.engine.stages import code_of_class, code_of_modules
 from ltbench.escaping import one_line
-from ltbench.fuser import Fuser, MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits
 from ltbench.manager import plugins
+from ltbench.members import MemberLogits
 from ltbench.metrics import accuracy_from_counts, calibration_error, class_counts
 from ltbench.recipe_files import dependency_order
-from ltbench.recipes import Resolved
 from ltbench.registry import is_transductive
 from ltbench.results.provenance import environment
 from ltbench.results.record import Record, Role, logits_digest, make_record, row_config
 from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageInfo, Track
 from ltbench.results.track import track_of
 
-_EVALUATION_CODE = (
-    "ltbench.analysis.oracle",
-    "ltbench.calibration",
-    "ltbench.data.folds",
-    "ltbench.engine.evaluate",
-    "ltbench.engine.independence",
-    "ltbench.engine.order",
-    "ltbench.engine.recording",
-    "ltbench.fuser",
-    "ltbench.metrics",
-    "ltbench.posterior",
-    "ltbench.results.record",
-    "ltbench.results.schema",
-    "ltbench.results.track",
-    "ltbench.threads",
-)
-"""Modules of the harness whose change may change a record."""
+if TYPE_CHECKING:
+    from ltbench.data.base import Dataset
+    from ltbench.engine.compute import Compute
+    from ltbench.engine.plan import Evaluation, Run
+    from ltbench.recipes import Resolved
 
 
 class RecordMaker:
-    """Makes the records of one run: what they share is found out once."""
+    """Makes the records of one run: what they share is found out once.
 
-    def __init__(self, resolved: Resolved, dataset: Dataset, compute: Compute, plan: Run) -> None:
-        self.resolved, self.plan, self.compute = resolved, plan, compute
+    Args:
+        code: fuser -> the code of its evaluation (:func:`ltbench.engine.keys.evaluation_code`).
+    """
+
+    def __init__(
+        self,
+        resolved: "Resolved",
+        dataset: "Dataset",
+        compute: "Compute",
+        plan: "Run",
+        code: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self.resolved, self.plan, self.compute, self.code = resolved, plan, compute, code
         self.environment = environment(
             device=compute.device.type,
             precision=compute.precision,
@@ -71,7 +65,7 @@ class RecordMaker:
         )
         self.stored_size, self.storage = dataset.image_shape[-1], dataset.storage
 
-    def key(self, evaluation: Evaluation, fuser: type[Fuser]) -> str:
+    def key(self, evaluation: "Evaluation", fuser: type) -> str:
         """sha256 (hex) of everything that decides the record but the machine it is made on."""
         order = dependency_order(evaluation.methods)
         return digest(
@@ -82,12 +76,12 @@ class RecordMaker:
                 "role": evaluation.role,
                 "transductive": is_transductive(plugins().fusers, fuser) or _transductive(evaluation.methods),
                 "stages": [stage.key for stage in self.plan.stages if stage.method in order],
-                "fuser_code": code_of_class(fuser),
-                "evaluation_code": code_of_modules(_EVALUATION_CODE),
+                "fuser": f"{fuser.__module__}:{fuser.__qualname__}",
+                "code": self.code[evaluation.fuser],
             }
         )
 
-    def record(self, evaluation: Evaluation, content: LogitsFolder, measured: Measured) -> Record:
+    def record(self, evaluation: "Evaluation", content: LogitsFolder, measured: Measured) -> Record:
         config, order = self.resolved.config, dependency_order(evaluation.methods)
         stages = [stage for stage in self.plan.stages if stage.method in order]
         reports = {stage.method: stage.report() for stage in stages}
@@ -113,7 +107,7 @@ class RecordMaker:
             **measured_fields(evaluation.role, content, measured),
         )
 
-    def _track(self, evaluation: Evaluation, root: str, fuser_is_transductive: bool) -> Track:
+    def _track(self, evaluation: "Evaluation", root: str, fuser_is_transductive: bool) -> Track:
         config = self.resolved.config
         fields = track_of(
             config,

@@ -9,17 +9,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ltbench.cache import cache_dir
-from ltbench.classes import classes_of
 from ltbench.config import RunConfig
-from ltbench.data.augment import Augment
-from ltbench.data.base import Dataset, check_splits, no_test_split
+from ltbench.data.base import Dataset, check_splits
+from ltbench.data.guard import no_test_split
 from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext, Workbench, build, confirm, fit, rebuild, weights_of
+from ltbench.engine.evaluate import fuser_class
 from ltbench.engine.evaluations import Evaluations
 from ltbench.engine.inference import FeatureStore
+from ltbench.engine.keys import evaluation_code
 from ltbench.engine.mending import clear_away, refuse_to_train
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
 from ltbench.engine.precheck import check_before_training, check_built, make_method
@@ -28,6 +27,7 @@ from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.stage_logits import StageLogits
 from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish, read_draft, write_weights
+from ltbench.engine.workbench import make_feature_store, make_workbench
 from ltbench.files import copy_folder
 from ltbench.logits import LogitsFolder, check_complete, joined, read_logits
 from ltbench.manager import plugin_code, plugins
@@ -87,6 +87,8 @@ class Engine:
         self.plan: Run = make_plan(resolved, self.dataset, self.compute.precision, self.cache)
         if evaluations is not None:
             self.plan = replace(self.plan, evaluations=list(evaluations))
+        # Read before anything is trained: what is edited meanwhile is not what runs.
+        self._code = {name: evaluation_code(fuser_class(name)) for name in {e.fuser for e in self.plan.evaluations}}
         self.bench = self._workbench()
         features = {"val": self.bench.features, "test": self._feature_store()}
         self._stage_logits = StageLogits(self.dataset, config.dataset.name, self.compute, features)
@@ -211,7 +213,7 @@ class Engine:
     @cached_property
     def _evaluations(self) -> Evaluations:
         """Not before everything is trained: it leads to the test split."""
-        maker = RecordMaker(self.resolved, self.dataset, self.compute, self.plan)
+        maker = RecordMaker(self.resolved, self.dataset, self.compute, self.plan, self._code)
         folder = self.cache / "evaluations"
         return Evaluations(folder, self.plan, self.resolved, maker, self.bench.classes)
 
@@ -252,51 +254,20 @@ class Engine:
             )
         return dataset
 
-    @cached_property
-    def _augment(self) -> Augment:
-        return Augment(self.resolved.config.augment, self.dataset.mean, self.dataset.std)
-
-    @property
-    def _image_shape(self) -> tuple[int, int, int]:
-        shape, size = self.dataset.image_shape, self.resolved.config.augment.size
-        return (shape[0], size, size) if size else shape
-
     def _feature_store(self) -> FeatureStore:
-        config, dataset = self.resolved.config, self.dataset
-        model = [config.backbone.name, config.backbone.kwargs]
-        identity = [dataset.fingerprint, dataset.storage, config.augment.model_dump(), dataset.mean, dataset.std, model]
-        return FeatureStore(
-            self.cache / "features",
-            self._augment,
-            self._image_shape[-1],
-            self.compute,
-            config.seed,
-            self.reporter,
-            identity,
-            dataset.fingerprint,
+        return make_feature_store(
+            self.cache / "features", self.resolved.config, self.dataset, self.compute, self.reporter
         )
 
     def _workbench(self) -> Workbench:
-        config, dataset = self.resolved.config, self.dataset
         plan, compute = self.plan, self.compute  # not self, as in _context
 
         def after_epoch(stage: str, epoch: int, metrics: dict[str, Any]) -> None:
             if compute.is_main:
                 plugins().call("ltbench_after_epoch", run=plan, stage=stage, epoch=epoch, metrics=metrics)
 
-        return Workbench(
-            train=dataset.split("train"),
-            val=dataset.split("val"),
-            classes=classes_of(torch.as_tensor(dataset.train_counts), config.folds, dataset.class_names),
-            image_shape=self._image_shape,
-            backbone=config.backbone,
-            augment=self._augment,
-            mixing=config.mixing,
-            compute=self.compute,
-            features=self._feature_store(),
-            seed=config.seed,
-            reporter=self.reporter,
-            after_epoch=after_epoch,
+        return make_workbench(
+            self.resolved.config, self.dataset, compute, self._feature_store(), self.reporter, after_epoch
         )
 
     def _context(self, method: str, folder: Path | None) -> StageContext:

@@ -1,21 +1,25 @@
 """Logits of trained stages: all that have none yet are evaluated together, each split read once."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ltbench.data.base import Dataset, no_test_split
+from ltbench.data.base import Dataset
+from ltbench.data.guard import no_test_split
 from ltbench.engine.compute import Compute
 from ltbench.engine.independence import FewSamples, check_members
 from ltbench.engine.inference import FeatureStore
-from ltbench.engine.stages import Stage
-from ltbench.fuser import MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits, write_logits
 from ltbench.manager import plugin_code, plugins
+from ltbench.members import MemberLogits
 from ltbench.method import Member
 
-Trained = Sequence[tuple[Stage, Sequence[Member]]]
+if TYPE_CHECKING:
+    from ltbench.engine.stages import Stage
+
+Trained = Sequence[tuple["Stage", Sequence[Member]]]
 """Stages, each with its trained members."""
 
 

@@ -1,14 +1,9 @@
 """Stages: one method trained on one dataset with one configuration and seed, kept under a key of everything that decides it."""
 
-import hashlib
-import inspect
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +11,13 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ltbench.canonical import digest
+from ltbench.data.base import Dataset
+from ltbench.engine.keys import stage_code
 from ltbench.files import sync_folder, unwritable
 from ltbench.logits import check_complete
 from ltbench.method import Method
 from ltbench.sealed import Damaged, read_json, set_aside, write_json
 from ltbench.sealed_tensors import read_tensors, write_tensors
-
-_TRAINING_CODE = (
-    "ltbench.backbones",
-    "ltbench.data.augment",
-    "ltbench.data.color",
-    "ltbench.data.cuts",
-    "ltbench.data.draws",
-    "ltbench.data.policies",
-    "ltbench.data.samplers",
-    "ltbench.engine.checkpoint",
-    "ltbench.engine.context",
-    "ltbench.engine.feeding",
-    "ltbench.engine.fitting",
-    "ltbench.engine.inference",
-    "ltbench.engine.loading",
-    "ltbench.engine.optimizers",
-    "ltbench.engine.order",
-    "ltbench.engine.rounds",
-    "ltbench.engine.seeding",
-    "ltbench.engine.shared_pass",
-    "ltbench.engine.stepping",
-    "ltbench.engine.trainee",
-    "ltbench.engine.training",
-    "ltbench.forks",
-    "ltbench.method",
-    "ltbench.mixing",
-    "ltbench.optim",
-    "ltbench.step",
-    "ltbench.training",
-)
-"""Modules of the harness whose change may change what comes out of a training."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +90,19 @@ class Stage:
 
 
 def make_stage(
-    root: Path, method: type[Method], name: str, inputs: Mapping[str, Any], requires: Sequence[Stage]
+    root: Path,
+    method: type[Method],
+    dataset: type[Dataset],
+    name: str,
+    inputs: Mapping[str, Any],
+    requires: Sequence[Stage],
 ) -> Stage:
-    """The stage of ``method`` for these inputs (plain values); the code of the method and of the training is added to them."""
+    """The stage of ``method`` for these inputs (plain values); the code of all that decides it is added to them."""
     full = {
         "method": name,
         **inputs,
-        "method_code": code_of_class(method),
-        "training_code": code_of_modules(_TRAINING_CODE),
+        "classes": {"method": _named(method), "dataset": _named(dataset)},
+        "code": stage_code(method, dataset),
         "requires": {stage.method: stage.key for stage in requires},
     }
     key = digest(full)
@@ -200,38 +171,5 @@ def publish(stage: Stage, weights_sha256: str, report: Mapping[str, Any]) -> Non
         raise unwritable(stage.folder, error) from error
 
 
-def code_of_class(cls: type) -> str:
-    """sha256 over the source files of a class, of its bases and of what their modules use of the same packages.
-
-    Editing a loss retrains its method; editing one method does not retrain another. The harness's own code is not counted
-    here: see :data:`_TRAINING_CODE`.
-    """
-    names: list[str] = []
-    queue = [base.__module__ for base in cls.__mro__]
-    while queue:
-        name = queue.pop()
-        if name not in names and name.partition(".")[0] not in ("ltbench", "abc", "builtins"):
-            names.append(name)
-            queue += _used_modules(name)
-    return code_of_modules(tuple(sorted(names)))
-
-
-def _used_modules(name: str) -> list[str]:
-    """Modules of the same top-level package that the module's names come from."""
-    package = name.partition(".")[0]
-    homes = (
-        getattr(value, "__module__", None) or getattr(value, "__name__", None)
-        for value in vars(import_module(name)).values()
-    )
-    return sorted(
-        {home for home in homes if isinstance(home, str) and home.partition(".")[0] == package and home in sys.modules}
-    )
-
-
-@cache
-def code_of_modules(names: tuple[str, ...]) -> str:
-    total = hashlib.sha256()
-    for name in names:
-        source = inspect.getsourcefile(import_module(name))
-        total.update(Path(source).read_bytes() if source else name.encode())
-    return total.hexdigest()
+def _named(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"

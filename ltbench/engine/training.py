@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.utils import ModelEmaV3
@@ -14,13 +14,15 @@ from torch import Generator, Tensor, nn
 from ltbench.engine.checkpoint import Checkpoint, Progress
 from ltbench.engine.compute import Compute
 from ltbench.engine.optimizers import make_optimizer
-from ltbench.engine.progress import Bar
 from ltbench.engine.stepping import Level, Stepper
 from ltbench.engine.trainee import Trainee
 from ltbench.errors import DataError, LtbenchError
 from ltbench.optim import OptimConfig
 from ltbench.step import Clock, Minibatch
 from ltbench.training import Kept, TrainingResult
+
+if TYPE_CHECKING:
+    from ltbench.engine.progress import Bar
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Task:
         return [each for each in distinct.values() if each.requires_grad]
 
 
-def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: Bar) -> TrainingResult:
+def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> TrainingResult:
     """Run the loop; the trainee ends with the weights of the best validation epoch.
 
     Raises:
@@ -124,7 +126,7 @@ class _Loop:
         optimizer: torch.optim.Optimizer,
         peaks: list[float],
         average: ModelEmaV3 | None,
-        bar: Bar,
+        bar: "Bar",
     ) -> None:
         self.task, self.compute, self.peaks, self.average, self.bar = task, compute, peaks, average, bar
         accelerator = compute.accelerator

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.engine.plan import NO_FUSER, Evaluation, Run
+from ltbench.engine.reasons import reason
 from ltbench.report.console import console
 from ltbench.results.record import Record
 
@@ -25,6 +26,9 @@ def print_plan(run: Run, sources: Mapping[str, str]) -> None:
         state = Text("cached", "green") if stage.done else Text("will be trained", "yellow")
         stages.add_row(stage.method, state, stage.key[:12], ", ".join(stage.inputs["requires"]) or "-")
     out.print(stages)
+    for stage in run.stages:
+        if not stage.done:
+            out.print(f"  {stage.method} would be trained: {reason(stage)}", highlight=False, markup=False)
     for evaluation in run.evaluations:
         note = f"  ({_note(evaluation)})" if _note(evaluation) else ""
         out.print(Text.assemble("  evaluate ", (evaluation.label, "bold"), note))

@@ -1,14 +1,23 @@
 """The track of a row, from the settings alone: the engine writes it into the record, verification compares. No torch."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ltbench.config import RunConfig
 from ltbench.escaping import one_line
+
+if TYPE_CHECKING:
+    from ltbench.config import RunConfig
 
 
 def track_of(
-    config: RunConfig, root: str, *, resolution: int, precision: str, storage: str, pretrained: str, transductive: bool
+    config: "RunConfig",
+    root: str,
+    *,
+    resolution: int,
+    precision: str,
+    storage: str,
+    pretrained: str,
+    transductive: bool,
 ) -> dict[str, Any]:
     """What rows must share to be ranked together: the fields of :class:`ltbench.results.schema.Track`, not yet checked.
 

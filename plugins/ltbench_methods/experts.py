@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ltbench.data.samplers import EpochSampler, MixedBatchSampler, RejectSampler
 from ltbench.errors import UsageError
-from ltbench.fuser import Outside
+from ltbench.members import Outside
 from ltbench.method import Loss, Member, Method, MethodConfig, MethodContext, TrainingResult, Validation
 from ltbench.optim import OptimChanges, OptimConfig
 

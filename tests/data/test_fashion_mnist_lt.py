@@ -75,7 +75,9 @@ def test_a_file_with_other_content_is_refused(tmp_path: Path, store: Callable[[P
         opened(file.parent).split("train")
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"abc")[:-4]])
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"abc", mtime=0)[:-4]], ids=["empty", "other", "truncated"]
+)
 def test_a_damaged_file_is_refused(tmp_path: Path, store: Callable[[Path], Path], content: bytes) -> None:
     file = store(tmp_path / "files") / "t10k-images-idx3-ubyte.gz"
     file.write_bytes(content)

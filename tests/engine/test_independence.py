@@ -12,7 +12,8 @@ import torch
 from tiny import BASELINE, DATA, settings
 from torch import Tensor, nn
 
-from ltbench.data.base import Split, TensorSplit, no_test_split
+from ltbench.data.base import Split, TensorSplit
+from ltbench.data.guard import no_test_split
 from ltbench.engine.context import Workbench
 from ltbench.engine.evaluate import Measured, make_fuser
 from ltbench.engine.independence import BATCH, FewSamples, check_members, differ

@@ -120,16 +120,6 @@ class Mine(Baseline):
 TINY_MINE = [*DATA, *settings(mine=BASELINE)]
 
 
-def test_the_source_of_a_method_decides_the_key(keys, plugin_file, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = plugin_file("my_own_method", MINE)
-    first = keys("--plugin", path, "run", "--method", "mine", *TINY_MINE)
-    assert keys("--plugin", path, "run", "--method", "mine", *TINY_MINE) == first
-    plugin_file("my_own_method", MINE + "\n# edited")
-    monkeypatch.delitem(sys.modules, "my_own_method")
-    stages.code_of_modules.cache_clear()  # a new process would not have read the file before
-    assert keys("--plugin", path, "run", "--method", "mine", *TINY_MINE)["mine"] != first["mine"]
-
-
 def test_the_content_of_a_checkpoint_decides_the_key(keys, tmp_path: Path) -> None:
     file, same = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     file.write_bytes(b"one")
