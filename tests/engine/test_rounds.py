@@ -73,6 +73,26 @@ def test_a_killed_loop_goes_on_and_ends_bit_identical(
     assert resumed.logged() == whole.logged(), "what was logged before is kept"
 
 
+def test_a_loop_whose_checkpoint_is_damaged_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
+    expected = Loop(tmp_path / "whole").run()
+    with pytest.raises(Killed):
+        Loop(tmp_path / "killed").run(3)
+    file = tmp_path / "killed" / "checkpoint" / "my_loop.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    again = Loop(tmp_path / "killed")
+    found = again.run()
+    assert again.rounds == list(range(TOTAL))
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ltbench: {file} is damaged: ")
+    assert line.endswith("; set aside as my_loop.safetensors.damaged, this training starts again.")
+
+
 def test_a_finished_loop_is_not_run_again(tmp_path: Path) -> None:
     expected = Loop(tmp_path).run()
     again = Loop(tmp_path)

@@ -123,6 +123,18 @@ def test_a_damaged_run_json_is_named(ltb: Ltb, cache: Path, command: str, damage
     assert ltb(command, file.parent.name, *options).code == 0
 
 
+def test_the_run_json_of_another_run_is_refused_in_the_cache_and_a_copied_run_is_not(
+    ltb: Ltb, cache: Path, tmp_path: Path
+) -> None:
+    file = only(cache, "runs/*/run.json")
+    shutil.copytree(file.parent, tmp_path / "mine")
+    shutil.copytree(file.parent, cache / "runs" / "other")
+    assert ltb("fuse", tmp_path / "mine", "--fuser", "soft").code == 0
+    done = ltb("fuse", "other", "--fuser", "soft")
+    assert done.code == 4
+    assert f"other/run.json is damaged: it belongs elsewhere, being 'run {file.parent.name}'" in done.complaint
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_record_in_the_cache_is_named(ltb: Ltb, cache: Path, damage: str, tmp_path: Path) -> None:
     file = only(cache, "runs/*/records/*/*joint*.json")
@@ -175,6 +187,28 @@ def test_weights_of_another_training_of_the_same_stage_are_damaged(ltb: Ltb, cac
     done = ltb(*RUN)
     assert numbers(done) == before(cache)
     assert f"{file} is damaged: stage.json was written with other weights; set aside as" in done.err
+
+
+def test_an_evaluation_is_of_the_weights_that_are_there(ltb: Ltb, cache: Path) -> None:
+    """A stage that is trained again on a GPU may get others, and then nothing measured before may stand for it."""
+    from safetensors.torch import load_file
+
+    from ltbench.sealed import read_json, write_json
+    from ltbench.sealed_tensors import write_tensors
+
+    file = only(cache, "stages/*/weights.safetensors")
+    report = json.loads(read_text(file.with_name("stage.json"), must=True))
+    of = f"stage baseline {report['key']}"
+    others = {name: -value if "head" in name else value for name, value in load_file(file).items()}
+    seal = write_tensors(file, others, f"weights of {of}")
+    about = read_json(file.with_name("stage.json"), f"report of {of}") | {"weights_sha256": seal}
+    write_json(file.with_name("stage.json"), about, f"report of {of}")
+    remove(cache, "stages/*/logits")
+    done = ltb(*RUN)
+    assert done.err == ""
+    for ours, theirs in zip(numbers(done), before(cache), strict=True):
+        assert ours["logits_sha256"] != theirs["logits_sha256"]
+        assert ours["correct_bits"] != theirs["correct_bits"]
 
 
 @pytest.mark.parametrize("damage", ["flip", "delete"])
