@@ -81,7 +81,7 @@ def read_text(path: Path, *, must: bool) -> str:
     """
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise Damaged(path, "is missing") from error
     except OSError as error:
         raise unreadable(path, error) from error

@@ -14,6 +14,7 @@ from ltbench.engine.progress import Reporter
 from ltbench.engine.run import Engine
 from ltbench.errors import DataError, PluginError, UsageError
 from ltbench.recipes import resolve
+from ltbench.sealed import write_json
 
 METHODS = """
 import torch
@@ -217,8 +218,7 @@ def test_a_stage_without_what_it_was_built_from_counts_as_untrained(planned: Cal
     """The user has deleted the baseline's stage, but not that of 'whole', which is built from it."""
     engine = planned("heir")
     whole = engine.plan.stages[1]
-    whole.folder.mkdir(parents=True)
-    (whole.folder / "stage.json").touch()
+    write_json(whole.folder / "stage.json", {"members": []}, whole.of("report"))
     assert [stage.done for stage in engine.plan.stages] == [False, True, False]
     check(engine)
 
