@@ -147,7 +147,7 @@ def test_a_method_that_opens_the_test_split_is_refused(ltb: Ltb, own_cache: Path
     done = ltb("--plugin", plugin("cheating_test_split"), *run_of(method))
     assert done.code == 3
     assert done.err.splitlines()[-1].startswith(
-        f"Error: the test split of 'glyphs-lt' was opened while method '{method}' is trained: only the engine opens it"
+        f"Error: the test split of 'glyphs-lt' was opened while method '{method}' is trained: that split is the engine's alone."
     )
     assert not list(own_cache.glob(f"stages/{method}-*/stage.json"))
 

@@ -74,7 +74,7 @@ def seen(folder: Path, train: Split, augment: AugmentConfig, features: Tensor | 
 
     (member.head if features is not None else backbone).register_forward_pre_hook(note)
     optim = OptimConfig(epochs=EPOCHS, batch_size=16, lr=0.01)
-    context.train_classifier(member, optim=optim, sampler=InOrder(), features=features)
+    context.train(member, optim=optim, sampler=InOrder(), features=features)
     epochs = torch.cat(batches).split(SAMPLES)
     assert len(epochs) == EPOCHS
     return list(epochs)
