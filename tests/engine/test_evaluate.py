@@ -13,6 +13,7 @@ from scipy.special import log_softmax
 from tiny import TINY
 
 import ltbench
+from ltbench.classes import classes_of
 from ltbench.engine.evaluate import Measured, SingleMember, make_fuser
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.fuser import Fuser, MemberLogits
@@ -62,7 +63,7 @@ def test_the_likelihood_by_hand() -> None:
 
 
 def test_the_seconds_of_fitting_and_of_fusing(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([10.0, 12.0, 17.0])
+    clock = iter([10.0, 12.0, 20.0, 25.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     measured = Measured(SingleMember(CLASSES), folder_of(np.zeros((3, CLASSES)), np.zeros(3, dtype=int)))
     assert measured.seconds == {"fuser_fit": 2.0, "fuser_apply": 5.0}
@@ -113,7 +114,7 @@ def test_members_that_no_fuser_joins_are_refused() -> None:
     content.val.members.append(content.val.members[0])
     content.test.members[1:] = [MemberLogits("other", "mine", torch.arange(CLASSES), "none", torch.zeros(3, CLASSES))]
     with pytest.raises(UsageError, match=r"members full, other must be fused.*--fuser \(kl, soft, "):
-        Measured(make_fuser("none", CLASSES), content)
+        Measured(make_fuser("none", classes_of([10] * CLASSES)), content)
 
 
 def test_a_record_holds_the_values_of_its_logits(ltb, own_cache: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from tiny import BASELINE, DATA, settings
 from torch import Tensor, nn
 
+from ltbench.classes import classes_of
 from ltbench.data.base import Split, TensorSplit, no_test_split
 from ltbench.engine.context import Workbench
 from ltbench.engine.evaluate import Measured, make_fuser
@@ -331,7 +332,7 @@ def test_a_fuser_that_needs_other_rows_is_found(cls: type[Plain]) -> None:
 
 @pytest.mark.parametrize("name", ["soft", "joint", "temperature", "none"])
 def test_shipped_fusers_pass_also_where_all_probabilities_are_small(name: str) -> None:
-    Measured(make_fuser(name, 200), content(1000, 200))
+    Measured(make_fuser(name, classes_of([10] * 200)), content(1000, 200))
 
 
 # -- the test split
