@@ -76,13 +76,13 @@ def test_a_long_tailed_sample(labels: np.ndarray, seed: int, factor: float, larg
 
 def test_each_class_of_each_draw_has_the_stream_of_its_name() -> None:
     """A committed record names its split by the seed: seed, 0 for held out or 1 for long-tailed, class."""
-    labels = np.array([0, 1, 0, 1, 1, 0, 0, 1, 0, 0])
+    labels = balanced(2, 20)
     held_out, used = [], []
-    for label, out, kept in ((0, 2, 6), (1, 2, 3)):
+    for label, out, kept in ((0, 8, 20), (1, 8, 10)):
         own = np.flatnonzero(labels == label)
         held_out += np.random.default_rng([7, 0, label]).permutation(own)[:out].tolist()
         used += np.random.default_rng([7, 1, label]).permutation(own)[:kept].tolist()
-    assert carve(labels, 2, 7)[1].tolist() == sorted(held_out)
+    assert carve(labels, 8, 7)[1].tolist() == sorted(held_out)
     assert imbalanced(labels, 2, 7).tolist() == sorted(used)
 
 

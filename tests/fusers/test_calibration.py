@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ltbench.calibration import L2Config, Objective, PairCurvature, fit_with_l2, mean_over_chunks, stratified_folds
+from ltbench.calibration import (
+    L2Config,
+    Objective,
+    PairCurvature,
+    PosteriorClassifier,
+    fit_with_l2,
+    mean_over_chunks,
+    minimise,
+    stratified_folds,
+)
+
+from .member_strategies import random_case
 
 
 @given(labels=st.lists(st.integers(0, 5), min_size=1, max_size=40), folds=st.integers(2, 7))
@@ -65,6 +76,42 @@ def test_a_single_sample_takes_the_strongest() -> None:
     found = fit_with_l2(ridge(targets_with_noise(0.0)[:1]), START, LABELS[:1], L2Config(l2_grid=(1e-3, 1e-1)))
     assert found.l2 == 1e-1
     assert found.held_out == {}
+
+
+def test_two_samples_are_enough_to_hold_one_out() -> None:
+    """Each predicts the other exactly, so that every L2 makes it worse."""
+    found = fit_with_l2(ridge(targets_with_noise(0.0)[:2]), START, LABELS[:2], L2Config(l2_grid=(1e-3, 1e-1)))
+    assert found.l2 == 1e-3
+    assert set(found.held_out) == {1e-3, 1e-1}
+
+
+def valley(parameters: Tensor, rows: Tensor, l2: float) -> tuple[float, Tensor]:
+    """Rosenbrock's function of one pair; the bottom is at (1, 1), some 35 iterations away."""
+    x, y = (float(value) for value in parameters)
+    slope = [-2 * (1 - x) - 400 * x * (y - x**2), 200 * (y - x**2)]
+    return (1 - x) ** 2 + 100 * (y - x**2) ** 2, torch.tensor(slope, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("most", "times"), [(5, 1), (15, 1), (16, 2), (200, 2)])
+def test_the_curvature_is_taken_again_where_the_first_iterations_end(most: int, times: int) -> None:
+    start = torch.tensor([-1.2, 1.0], dtype=torch.float64)
+    places: list[Tensor] = []
+
+    def flat(parameters: Tensor, rows: Tensor, l2: float) -> PairCurvature:
+        places.append(parameters)
+        return PairCurvature(*torch.tensor([[1.0], [0.0], [1.0]], dtype=torch.float64), least=1e-3)
+
+    found = minimise(valley, torch.arange(1), start, 0.0, 1e-9, most, flat)
+    assert len(places) == times
+    assert torch.equal(places[0], start)
+    assert all((place - start).norm() > 0.1 for place in places[1:])
+    assert ((found - 1).norm() < 1e-4) == (most == 200)
+
+
+def test_a_classifier_starts_at_zero() -> None:
+    case = random_case(1, [([0, 1, 2], "none"), ([0], "reject")], samples=3, num_classes=3)
+    start = PosteriorClassifier(case.members, 4).start
+    assert torch.equal(start, torch.zeros(4 * (3 + 2 + 1), dtype=torch.float64))
 
 
 def test_chunks_add_up_to_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,9 +32,14 @@ def classifier(case: Case, targets: np.ndarray, outputs: int, l2: float) -> np.n
     return found.x.reshape(outputs, -1)
 
 
-@pytest.mark.parametrize("l2", [1e-2, 1e-4])
-def test_stacking_is_the_softmax_regression_on_the_partial_posteriors(l2: float) -> None:
-    val, test = (random_case(seed, EXPERTS, samples=60, num_classes=4) for seed in (1, 2))
+ONE: list[tuple[list[int], Outside]] = [([0, 1, 2, 3], "none")]
+
+
+@pytest.mark.parametrize(("subsets", "l2"), [(EXPERTS, 1e-2), (EXPERTS, 1e-4), (ONE, 1e-2)])
+def test_stacking_is_the_softmax_regression_on_the_partial_posteriors(
+    subsets: list[tuple[list[int], Outside]], l2: float
+) -> None:
+    val, test = (random_case(seed, subsets, samples=60, num_classes=4) for seed in (1, 2))
     weights = classifier(val, val.labels.numpy(), 4, l2)
     fuser = Stacking(4, Stacking.Config(l2=l2)).fit(val.members, val.labels)
     q = fuser.log_posterior(test.members).exp()

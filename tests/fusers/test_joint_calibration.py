@@ -111,11 +111,18 @@ def test_the_l2_strength_is_the_best_on_held_out_folds() -> None:
 
 
 def test_thousands_of_scales_are_summarised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ltbench_fusers.joint_calibration.LISTED", 3)
     case = random_case(4, EXPERTS, samples=20, num_classes=5)
-    state = JointCalibration(5, JointCalibration.Config(l2=1e-2)).fit(case.members, case.labels).state()
+    fuser = JointCalibration(5, JointCalibration.Config(l2=1e-2)).fit(case.members, case.labels)
+    width = sum(member.logits.shape[1] for member in case.members)
+    monkeypatch.setattr("ltbench_fusers.joint_calibration.LISTED", width)
+    listed = fuser.state()["members"]
+    monkeypatch.setattr("ltbench_fusers.joint_calibration.LISTED", width - 1)
+    state = fuser.state()
     assert state["l2"] == 1e-2
-    assert set(state["members"]["experts/0"]["w"]) == {"mean", "min", "max"}
+    for name, values in listed.items():
+        for what in ("w", "b"):
+            expected = {"mean": np.mean(values[what]), "min": min(values[what]), "max": max(values[what])}
+            assert state["members"][name][what] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("reject", ["drop", "share"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from ltbench_fusers.kl_divergence import KLDivergence
+from ltbench_fusers.kl_divergence import KLDivergence, masses_by_newton
 from scipy.optimize import minimize
 
 from ltbench.fuser import MemberLogits, Outside
@@ -95,6 +95,27 @@ def test_certain_experts_leave_the_optimality_conditions_met(scale: float, cross
         slope += p[:, -1:] / (q * outside).sum(dim=1, keepdim=True).clamp(min=1e-30) * outside
     assert (q * (slope - len(members))).abs().max() < 1e-5
     assert slope[q > 1e-6].max() < len(members) + 1e-2
+
+
+CROSSING = torch.tensor([[False, False, True, True], [False, True, False, True]])
+"""Two subsets that cross cut the classes into four blocks: in both, in the first, in the second, in none."""
+
+
+@pytest.mark.parametrize(("weight", "reject"), [([3, 2, 2, 1], [0.5, 1.5]), ([1, 2, 4, 1], [1, 1])])
+@pytest.mark.parametrize("beside", [False, True])
+def test_masses_are_right_when_half_of_the_conditions_are_met_from_the_start(
+    weight: list[float], reject: list[float], beside: bool
+) -> None:
+    """Newton starts at s = 1/4, where either the blocks' products or the subsets' are met; ``beside`` a sample of both."""
+    rows = [(weight, reject), ([3, 2, 2, 1], [1, 1])] if beside else [(weight, reject)]
+    c = torch.tensor([of_blocks for of_blocks, _ in rows], dtype=torch.float64) / 6
+    r = torch.tensor([of_subsets for _, of_subsets in rows], dtype=torch.float64) / 3
+    assert (c.sum(dim=1) + r.sum(dim=1)).tolist() == pytest.approx([2] * len(rows))
+    s = masses_by_newton(c, r, CROSSING, 2)
+    outside = CROSSING.double()
+    slope = c / s + (r / (s @ outside.T)) @ outside  # stationarity: that of every block is the number of members
+    torch.testing.assert_close(slope, torch.full_like(slope, 2), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(s.sum(dim=1), torch.ones(len(rows), dtype=torch.float64))
 
 
 def test_experts_that_all_refuse_share_the_mass() -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from ltbench_fusers.soft_voting import SoftVoting
+from ltbench_fusers.soft_voting import SoftVoting, log_vote
 
 from ltbench.fuser import MemberLogits, Outside
+from ltbench.posterior import log_softmax
 
 from .member_strategies import MODERATE, Case, any_cases
 
@@ -44,6 +45,16 @@ def test_each_method_has_one_vote() -> None:
     )
     experts = [(0.5 + 0.1) / 2, (0.5 + 0.9) / 2]
     assert q == pytest.approx([(0.9 + experts[0]) / 2, (0.1 + experts[1]) / 2])
+
+
+def test_the_vote_is_a_distribution_before_it_is_normalised() -> None:
+    members = [
+        member("baseline", [0, 1], "none", 0.9, 0.1),
+        member("experts/many", [0], "reject", 0.5, 0.5),
+        member("experts/few", [1], "reject", 0.9, 0.1),
+    ]
+    q = log_vote(members, [log_softmax(one.logits) for one in members], 2).exp()
+    assert q[0].tolist() == pytest.approx([0.6, 0.4])
 
 
 @given(case=any_cases(MODERATE))

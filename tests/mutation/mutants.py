@@ -41,8 +41,8 @@ _PAIRS = ["min max", "minimum maximum", "amin amax", "argmin argmax", "any all",
 _PAIRS += ["zeros_like ones_like", "new_zeros new_ones", "logaddexp add", "logsumexp sum", "sum mean", "log log1p"]
 OTHER_NAME = {a: b for pair in _PAIRS for a, b in (pair.split(), pair.split()[::-1])}
 
-NO_NUMBER = {"description", "summary", "paper", "text", "repr"}
-"""Keywords whose values are words."""
+NO_NUMBER = {"description", "summary", "paper", "text", "repr", "strict"}
+"""Keywords whose values are words, or a check of what is so anyhow (zip's)."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ _TOP = """# Mutation
 How much of a small wrong change the tests notice. `tests/mutation/run.py` changes one thing at a time in a copy of the project
 (a comparison, an operator, a constant, a condition, a bound, a returned value; a keyword or a statement left out) and runs the
 tests that guard the module. A mutant is *killed* when one of them fails, *out of time* when they take five times as long, and
-*survives* when all pass. Mutants that change nothing a test could see (a bound on memory, a tie that cannot occur) are
+*survives* when all pass. Mutants that are no faults (another bound on memory, a tie that cannot occur) are
 *equivalent*: `tests/mutation/equivalent.toml` lists each with its reason, and they are not tried. Which modules are mutated and
 which tests guard them stands in `tests/mutation/targets.toml`.
 
