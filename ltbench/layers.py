@@ -8,7 +8,7 @@ from tomllib import TOMLDecodeError
 from typing import Any
 
 from ltbench.errors import UsageError
-from ltbench.parsing import DEEPEST, toml_table
+from ltbench.parsing import DEEPEST, TooDeep, toml_table
 
 KeyPath = tuple[str, ...]
 """A key as its parts: ``experts.optim.lr`` is ``("experts", "optim", "lr")``."""
@@ -47,12 +47,16 @@ def read_toml(path: Path | Traversable, source: str) -> Layer:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError(f"configuration file {path}: no such file.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"configuration file {path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"configuration file {path} is not UTF-8, as TOML must be: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"configuration file {path} cannot be read: {error.strerror or error}.") from error
     try:
         return Layer(source, toml_table(text))
+    except TooDeep as error:
+        raise UsageError(f"{path}: {error}.") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+        raise UsageError(f"{path} is not valid TOML: {' '.join(str(error).split())}.") from error
 
 
 def parse_override(text: str) -> Layer:
@@ -66,13 +70,13 @@ def parse_override(text: str) -> Layer:
     if not equals or not all(parts):
         raise UsageError(f"--set {text!r}: write KEY=VALUE, for example --set experts.reject_ratio=8.")
     if len(parts) > DEEPEST:
-        raise UsageError(f"--set {key[:40]}...: a key of {len(parts)} parts; no setting lies that deep.")
+        raise UsageError(f"--set {key[:40]}...: {TooDeep()}.")
     try:
         value = toml_table(f"value = {written}")["value"]
     except TOMLDecodeError:
         value = written.strip()
     except ValueError as error:
-        raise UsageError(f"--set {key}: {error}.") from error
+        raise UsageError(f"--set {key[:40]}: {error}.") from error
     for part in reversed(parts):
         value = {part: value}
     return Layer("--set", value)

@@ -23,10 +23,14 @@ def _within_recursion(parse: Any) -> Any:
     try:
         return parse()
     except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
+        raise TooDeep from None
 
 
-_TOO_DEEP = f"it is nested more than {DEEPEST} levels deep"
+class TooDeep(ValueError):
+    """More than :data:`DEEPEST` levels."""
+
+    def __init__(self) -> None:
+        super().__init__(f"nested too deeply; {DEEPEST} tables and lists within each other are taken")
 
 
 def _shallow(value: Any) -> Any:
@@ -34,7 +38,7 @@ def _shallow(value: Any) -> Any:
     while level := [part for part in level if isinstance(part, dict | list)]:
         depth += 1
         if depth > DEEPEST:
-            raise ValueError(_TOO_DEEP)
+            raise TooDeep
         level = [entry for part in level for entry in (part.values() if isinstance(part, dict) else part)]
     return value
 

@@ -121,7 +121,7 @@ def test_a_record_that_is_refused_is_named_without_harm(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[" * 100_000, "nested more than 32 levels deep"),
+        ("[" * 100_000, "nested too deeply; 32 tables"),
         (
             '{"dataset": "toy-lt", "rows": [{"method": "a", "accuracy": {"all": true}, "reference": "b"}]}',
             "valid number",

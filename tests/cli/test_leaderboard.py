@@ -159,7 +159,7 @@ def test_what_contradicts_itself_is_left_out_and_named(results: Path) -> None:
     assert result.stderr.startswith(
         "note: 2 records are left out, 'ltbench verify' names each: a--none--s0--00000000.json"
     )
-    assert "nested more than 32 levels deep" in result.stderr
+    assert "nested too deeply; 32 tables" in result.stderr
     succeed(leaderboard, "--write")
     page = (results / "toy-lt" / "LEADERBOARD.md").read_text()
     assert "**Left out:** 2 records are left out" in page
