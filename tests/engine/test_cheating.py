@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny import BASELINE, DATA, TINY, Outcome, in_subprocess, settings
 
-from ltbench.data import base
+from ltbench.data import guard
 from ltbench.engine import context as engine_context
 from ltbench.engine import evaluate, stage_logits
 from ltbench.fuser import MemberLogits
@@ -102,6 +102,22 @@ def test_without_the_second_look_the_drawn_order_leaves_such_a_fuser_nothing(
     assert drawn < 35
 
 
+@pytest.mark.parametrize("fuser", FUSERS)
+def test_verify_refuses_a_record_that_such_a_fuser_has_made(
+    ltb: Ltb, own_cache: Path, tmp_path: Path, fuser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a harness in which it was not asked again, with the logits at hand."""
+    path, results = plugin(FUSERS[fuser]), tmp_path / "results"
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate.SecondLook, "agrees", lambda self, log_posterior: True)
+        done = ltb("--plugin", path, "run", "-m", "baseline", "-f", fuser, *TINY, "--results", results)
+        assert done.code == 0, done.err
+    (record,) = (results / "glyphs-lt").glob(f"baseline--{fuser}--*.json")
+    verified = ltb("--plugin", path, "verify", record)
+    assert verified.code == 1
+    assert "the posterior of a sample depends on the other samples" in verified.out
+
+
 def test_a_head_that_looks_at_its_batch_is_refused_before_its_stage_is_published(ltb: Ltb, own_cache: Path) -> None:
     done = ltb("--plugin", plugin("cheating_batch_head"), *run_of("batch-head"))
     assert done.code == 3
@@ -163,7 +179,7 @@ def test_plugin_test_finds_methods_that_open_the_test_split(ltb: Ltb) -> None:
 
 def test_such_a_method_would_learn_the_test_split(ltb: Ltb, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is refused above is a way to a better number."""
-    monkeypatch.setattr(base, "_closed_while", _Blind())
+    monkeypatch.setattr(guard, "_closed_while", _Blind())
 
     def accuracy(method: str) -> float:
         done = ltb("--plugin", plugin("cheating_test_split"), *run_of(method), "--json")
