@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from tiny import BASELINE, DATA, TINY, TINY_EXPERTS, Outcome, settings
+from tiny import BASELINE, DATA, EXPERTS, OPTIONS, TINY, TINY_EXPERTS, Outcome, settings
 
 from ltbench.engine import stages
 from ltbench.engine.stages import Stage
@@ -83,8 +83,7 @@ def test_what_decides_the_outcome_decides_the_key(keys: Callable[..., dict[str, 
     assert with_("--set", "joint.l2=0.5", "--set", "compute.eval_batch_size=7", "--fuser", "kl") == usual
     of_all = [
         ("--seed", 1),
-        ("--backbone", "resnet18"),
-        ("--folds", "kang", "--set", "dataset.options.max_count=100"),
+        settings(backbone={"kwargs": {"drop_rate": 0.1}}),
         settings(baseline={"optim": {"lr": 0.2}}),
         settings(dataset={"options": {"seed": 1}}),
         settings(augment={"shift": 1}),
@@ -95,6 +94,16 @@ def test_what_decides_the_outcome_decides_the_key(keys: Callable[..., dict[str, 
     found = [with_(*arguments) for arguments in of_all]
     for method in ("baseline", "experts"):
         assert len({usual[method], *(key[method] for key in found)}) == len(of_all) + 1, method
+    bare = settings(dataset={"options": OPTIONS}, baseline=BASELINE, experts=EXPERTS)
+    models = [
+        keys("run", "--method", "experts", "--fuser", "soft", *bare, "--backbone", name)
+        for name in ("resnet18", "resnet34")
+    ]
+    assert all(models[0][method] != models[1][method] for method in ("baseline", "experts"))
+    hundred = settings(dataset={"options": {"train_counts": [120, 100, 57, 39, 27, 18, 13, 9, 6]}})
+    rules = [with_(*hundred, "--folds", rule) for rule in ("paper", "kang")]
+    assert all(rules[0][method] != rules[1][method] for method in ("baseline", "experts")), "100 images: many, or not"
+    assert with_("--folds", "kang") == usual, "no class has 100 images"
     only_experts = with_(*settings(experts={"reject_ratio": 8}))
     assert only_experts["baseline"] == usual["baseline"]
     assert only_experts["experts"] != usual["experts"]
@@ -135,7 +144,7 @@ def test_a_failed_stage_is_trained_again(ltb, plugin_file, own_cache: Path, monk
     monkeypatch.delitem(sys.modules, "my_own_method", raising=False)
     monkeypatch.setenv("FAIL", "1")
     failed = ltb("--plugin", path, "run", "--method", "mine", *TINY_MINE)
-    assert failed.code == 1
+    assert failed.code == 3
     assert "out of luck" in failed.err
     assert not list(own_cache.glob("stages/*/stage.json"))
     monkeypatch.delenv("FAIL")
