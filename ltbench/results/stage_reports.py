@@ -33,7 +33,7 @@ def compare_with_stages(record: Record, kept: Mapping[str, Stage]) -> Iterator[s
         report = reports[stage.method]
         inputs, seconds = report["inputs"], round(sum(report["seconds"].values()), 3)
         for key, stated in _inputs(record, stage.method).items():
-            if odd := first_difference(*_without_files(stated, inputs.get(key)), 0.0):
+            if odd := first_difference(*_known_to_both(stated, inputs.get(key)), 0.0):
                 yield f"{key} of the stage '{stage.method}' in the cache: {odd.strip('. ')}"
         if inputs["requires"] != {name: keys.get(name) for name in inputs["requires"]}:
             yield f"stages: '{stage.method}' in the cache was trained from another stage"
@@ -63,8 +63,9 @@ def _inputs(record: Record, method: str) -> dict[str, Any]:
     }
 
 
-def _without_files(stated: Any, made: Any) -> tuple[Any, Any]:
-    """Both without the settings that name a file: a stage knows the hash of its content, a record its path."""
+def _known_to_both(stated: Any, made: Any) -> tuple[Any, Any]:
+    """Both without the settings of which a stage knows something else: of a file the hash of its content, where a record has
+    the path; of what decides nothing (a mere permission) not even that it is there."""
     if not (isinstance(stated, Mapping) and isinstance(made, Mapping)):
         return stated, made
     files = {
@@ -72,8 +73,5 @@ def _without_files(stated: Any, made: Any) -> tuple[Any, Any]:
         for key, value in made.items()
         if key != "fingerprint" and isinstance(value, str) and _SHA256.fullmatch(value)
     }
-
-    def known(part: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in part.items() if key not in files}
-
-    return known(stated), known(made)
+    kept = {key: value for key, value in stated.items() if key in made and key not in files}
+    return kept, {key: value for key, value in made.items() if key not in files}

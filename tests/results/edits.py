@@ -124,6 +124,7 @@ ALONE: dict[str, Edit] = {
     "config, device": setting("config", "compute", "device", to="cuda"),
     "config, an unknown key": setting("config", "compute", "luck", to=7),
     "config, augmentation": setting("config", "augment", "flip", to=True),
+    "config, mixing": setting("config", "mixing", to=lambda mixing: {**mixing, "mixup": 0.4}),
     "config, a dataset": setting("config", "dataset", "name", to="birds-lt"),
     "config_hash": setting("config_hash", to=other_digit),
     "seed": setting("seed", to=9),

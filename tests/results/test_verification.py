@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny import TINY_EXPERTS, Outcome
 
+from ltbench.classes import classes_of
 from ltbench.cli import invoke
 from ltbench.engine.evaluate import Measured, make_fuser
 from ltbench.engine.recording import measured_fields
@@ -169,7 +170,9 @@ def test_only_an_answer_that_hangs_on_rounding_may_differ(
     tmp_path: Path, sample: int, margin: float, state: str
 ) -> None:
     content = close_call(margin)
-    fields = measured_fields("reference", content, Measured(make_fuser("none", 6), content))
+    fields = measured_fields(
+        "reference", content, Measured(make_fuser("none", classes_of(TRAIN_COUNTS, "paper")), content)
+    )
     assert fields["correct"].all()
     fields["correct"][sample] = False
     write_logits(tmp_path / "logits", content)
