@@ -55,7 +55,7 @@ def test_what_is_no_name(name: str) -> None:
     [
         (["--config", "deep.toml"], "deep.toml: nested too deeply; 32 tables"),
         (["--config", "latin.toml"], "configuration file latin.toml cannot be read: 'utf-8' codec"),
-        (["--set", f"baseline.lr={'[' * 50_000}"], "--set baseline.lr: nested too deeply; 32 tables and lists within each other are taken."),
+        (["--set", f"baseline.lr={'[' * 50_000}"], "--set baseline.lr: nested too deeply; 32 tables"),
         (["--set", f"baseline{'.a' * 9000}=1"], "a key of 9001 parts"),
     ],
 )

@@ -34,8 +34,9 @@ from ltbench.manager import plugin_code, plugins
 from ltbench.method import Member
 from ltbench.recipe_files import requirements
 from ltbench.recipes import Resolved, resolve_config
+from ltbench.results.marks import Mark, new_mark
 from ltbench.results.record import Record
-from ltbench.results.store import save
+from ltbench.results.store import mark_recomputed, save
 from ltbench.runs import run_of
 from ltbench.sealed import Damaged, set_aside, write_json
 
@@ -202,13 +203,20 @@ class Engine:
                 record = self._evaluations.recall(evaluation)
                 if record is None:
                     record = self._evaluations.make(evaluation, self.logits_of(evaluation.methods))
-            save(record, self.plan.folder / "records", sealed=True)
+            kept = {save(record, self.plan.folder / "records", sealed=True): record}
             if results is not None:
-                save(record, results)
+                kept[save(record, results)] = record
+            mark_recomputed(kept, self._mark)
             plugins().call("ltbench_after_run", run=self.plan, record=record)
             done.append((evaluation, record))
         self._write_run(done)
         return done
+
+    @cached_property
+    def _mark(self) -> Mark:
+        """That this process computed a record from logits, or took it from the cache, where it is sealed."""
+        environment = self._evaluations.maker.environment
+        return new_mark(environment.ltbench, environment.git_commit)
 
     @cached_property
     def _evaluations(self) -> Evaluations:

@@ -57,7 +57,8 @@ class Row:
         delta: All minus the baseline's over the seeds that both have, with the p value corrected over the board (Holm);
             None for the baseline itself and where no seed is shared.
         dirty: a record was made from sources that differ from their commit.
-        recomputed: all its records are marked as recomputed from their logits.
+        recomputed: all its records are marked as computed from their logits.
+        ranked: it has a place: it is recomputed, or nobody asked for that.
     """
 
     methods: tuple[str, ...]
@@ -71,11 +72,12 @@ class Row:
     delta: Difference | None
     dirty: bool
     recomputed: bool
+    ranked: bool
 
 
 @dataclass(frozen=True)
 class Board:
-    """Rows of one protocol, best first.
+    """Rows of one protocol, best first, those without a place last.
 
     Attributes:
         fold_sizes: fold -> number of classes; test: number of test samples.
@@ -90,13 +92,14 @@ class Board:
 
 
 def boards(
-    records: Iterable[Record], folds: str | None = None, recomputed: Collection[str] = frozenset()
+    records: Iterable[Record], folds: str | None = None, recomputed: Collection[str] | None = None
 ) -> list[Board]:
     """The boards of these records, sorted by protocol.
 
     Args:
         folds: measure all of them under this rule; by default each under the rule of its own run.
-        recomputed: :func:`ltbench.results.marks.content_digest` of the records that are marked.
+        recomputed: :func:`ltbench.results.marks.content_digest` of the records that are marked; the others take part in no
+            ranking, for what agrees with itself may still be made up. None: all do.
 
     Raises:
         DataError: two records claim the same data but differ in their class counts.
@@ -134,7 +137,7 @@ def rows_of(records: Iterable[Record]) -> dict[tuple[tuple[str, ...], str, str],
     return dict(sorted(groups.items()))
 
 
-def _board(protocol: Protocol, records: list[Record], recomputed: Collection[str]) -> Board:
+def _board(protocol: Protocol, records: list[Record], recomputed: Collection[str] | None) -> Board:
     check_same_data(records)
     groups = list(rows_of(records).values())
     labels = distinguish([((group[0].methods, group[0].fuser), group[0].config) for group in groups])
@@ -142,13 +145,16 @@ def _board(protocol: Protocol, records: list[Record], recomputed: Collection[str
     baseline = _baseline(groups, rows)
     if baseline is not None:
         rows = _with_deltas(rows, groups, baseline, protocol.fold_rule)
-    ranked = sorted(rows, key=lambda row: (-row.accuracy["all"].mean, row.methods, row.fuser, row.config))
+    ranked = sorted(
+        rows, key=lambda row: (not row.ranked, -row.accuracy["all"].mean, row.methods, row.fuser, row.config)
+    )
     data = records[0].dataset
     sizes = {fold: len(classes) for fold, classes in fold_rule(protocol.fold_rule).members(data.train_counts).items()}
     return Board(protocol, sizes, data.test, tuple(ranked), None if baseline is None else rows[baseline])
 
 
-def _row(group: Sequence[Record], label: str, rule: str, recomputed: Collection[str]) -> Row:
+def _row(group: Sequence[Record], label: str, rule: str, recomputed: Collection[str] | None) -> Row:
+    marked = bool(recomputed) and all(content_digest(record) in (recomputed or ()) for record in group)
     measured = [record.accuracy(rule) for record in group]
     roles = {record.role for record in group}
     return Row(
@@ -162,7 +168,8 @@ def _row(group: Sequence[Record], label: str, rule: str, recomputed: Collection[
         ece=_mean([record.calibration.ece for record in group]),
         delta=None,
         dirty=any(record.environment.git_dirty for record in group),
-        recomputed=bool(recomputed) and all(content_digest(record) in recomputed for record in group),
+        recomputed=marked,
+        ranked=marked or recomputed is None,
     )
 
 
@@ -175,6 +182,7 @@ def _baseline(groups: Sequence[Sequence[Record]], rows: Sequence[Row]) -> int | 
         return resting, len(rows[position].seeds)
 
     references = [position for position, row in enumerate(rows) if row.role == "reference" and row.fuser == "none"]
+    references = [position for position in references if rows[position].ranked] or references
     return max(references, key=rests_on, default=None)
 
 

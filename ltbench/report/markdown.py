@@ -17,8 +17,9 @@ _LEGEND = """\
 
 Many, Medium, Few, All: top-1 accuracy on the test split in percent, mean ± standard deviation over the seeds. ECE:
 expected calibration error in percent. Config: the first digits of the hash of all settings, as in the names of the
-records; † says that the sources differed from their commit, ✓ that every record of the row was computed again from its
-logits (`verified.json`). Rows are ranked by All, and only with rows of the same protocol.
+records; † says that the sources differed from their commit, ✓ that every record of the row was computed from its logits by
+the ltbench that `verified.json` names, and was not changed since. Rows are ranked by All, and only with rows of the same
+protocol. Rows without ✓ have no place: that a record agrees with itself does not show where it comes from.
 
 A *reference* is a method that others start from, alone. A *control* is a calibration of such a method, fitted on the
 same validation split: an ensemble that does not beat it has shown nothing about ensembles.

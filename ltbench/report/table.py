@@ -43,10 +43,10 @@ def grid(board: Board) -> tuple[list[str], list[list[str]]]:
 
 
 def cells(rank: int, row: Row) -> list[str]:
-    """One row under :data:`HEADERS`."""
+    """One row under :data:`HEADERS`; ``rank`` where it has one."""
     delta = row.delta
     return [
-        str(rank),
+        str(rank) if row.ranked else NOTHING,
         " + ".join(row.methods),
         NOTHING if row.fuser == "none" else row.fuser,
         "" if row.role == "run" else row.role,

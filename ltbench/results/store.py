@@ -3,19 +3,22 @@
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from ltbench.cache import cache_dir
+from ltbench.canonical import digest
 from ltbench.errors import DataError
 from ltbench.files import unreadable, write_text
 from ltbench.parsing import json_value
 from ltbench.results.consistency import contradictions, disagreeing
-from ltbench.results.marks import Mark, Marks, marks_path
+from ltbench.results.marks import Mark, Marks, content_digest, marks_path
+from ltbench.results.marks import to_json as to_text
 from ltbench.results.record import Record
 from ltbench.results.reported import Reported
 from ltbench.sealed import read_text, seal
@@ -139,6 +142,31 @@ def load(*places: Path) -> Stored:
         except DataError as error:
             left_out.append(LeftOut(path, str(error).removeprefix(f"{path}: ")))
     return Stored(kept, sorted(left_out, key=lambda one: one.path), frozenset(recomputed))
+
+
+def mark_recomputed(saved: Mapping[Path, Record], by: Mark) -> None:
+    """Note in ``verified.json`` beside these files that their records were just computed from logits.
+
+    Raises:
+        DataError: a file cannot be read or written.
+    """
+    folders: dict[Path, dict[str, Record]] = {}
+    for path, record in saved.items():
+        folders.setdefault(marks_path(path), {})[record.name] = record
+    for path, beside in folders.items():
+        with _one_at_a_time(path):
+            marks = read_marks(path)
+            new = {name: by.model_copy(update={"sha256": content_digest(record)}) for name, record in beside.items()}
+            known = {name: mark.sha256 for name, mark in marks.items()}
+            if any(known.get(name) != mark.sha256 for name, mark in new.items()):
+                write_text(path, to_text(Marks(recomputed=marks | new)))
+
+
+def _one_at_a_time(path: Path) -> FileLock:
+    """Held by who changes the file; the lock lies in the cache, not among results."""
+    lock = cache_dir() / "locks" / f"{digest(os.path.realpath(path))[:20]}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(lock)
 
 
 def read_marks(path: Path) -> dict[str, Mark]:

@@ -213,6 +213,7 @@ def test_the_mark_on_the_leaderboard_goes_when_the_record_changes(
 ) -> None:
     results = tmp_path / "results"
     shutil.copytree(run_records, results / "glyphs-lt")
+    (results / "glyphs-lt" / "verified.json").unlink()  # which the run has written
     assert "✓" not in ltb("leaderboard", "--results", results).out
     assert "(3 recomputed)" in ltb("verify", results, "--write").err
     assert ltb("leaderboard", "--results", results).out.count("✓") == 3
@@ -230,6 +231,29 @@ def test_the_mark_on_the_leaderboard_goes_when_the_record_changes(
     rows = json.loads(ltb("leaderboard", "--results", results, "--json").out)["boards"][0]["rows"]
     assert [row["recomputed"] for row in rows if row["methods"] == ["experts"]] == [False]
     assert sum(row["recomputed"] for row in rows) == 2
+
+
+def test_a_forged_record_has_no_place_in_the_ranking(
+    ltb: Callable[..., Outcome], run_records: Path, tmp_path: Path
+) -> None:
+    """One that agrees with itself, with 100 %, beside honest ones that the run has marked."""
+    results = tmp_path / "results"
+    shutil.copytree(run_records, results / "glyphs-lt")
+    honest = ltb("leaderboard", "--results", results, "--json")
+    assert all(row["ranked"] for row in json.loads(honest.out)["boards"][0]["rows"])
+
+    (path,) = (results / "glyphs-lt").glob("experts--joint--*.json")
+    edited(path, perfect)
+    done = ltb("leaderboard", "--results", results, "--json")
+    rows = json.loads(done.out)["boards"][0]["rows"]
+    assert [row["ranked"] for row in rows] == [True, True, False]
+    assert rows[-1]["methods"] == ["experts"] and rows[-1]["accuracy"]["all"]["mean"] == 100.0
+    lines = ltb("leaderboard", "--results", results).out.splitlines()
+    (forged,) = [line for line in lines if "experts" in line]
+    assert forged.split()[0] == "–"
+    assert ltb("leaderboard", "--results", results, "--write").code == 0
+    page = (results / "glyphs-lt" / "LEADERBOARD.md").read_text()
+    assert "| – | experts | joint |" in page
 
 
 def test_a_hand_made_mark_of_a_contradictory_record_is_worth_nothing(
