@@ -72,7 +72,7 @@ def read_tensors(path: Path, of: str | None) -> Contents:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             texts: dict[str, str] = file.metadata() or {}
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise Damaged(path, "is missing") from error
     except OSError as error:
         raise unreadable(path, error) from error

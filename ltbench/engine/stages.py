@@ -40,9 +40,10 @@ class Stage:
     def done(self) -> bool:
         """Trained. Its weights are read, and checked, by whoever needs them."""
         try:
-            return bool(self.report())
+            self.report()
         except Damaged:
             return False
+        return True
 
     @property
     def logits(self) -> Path:
