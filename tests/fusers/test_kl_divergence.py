@@ -101,7 +101,9 @@ CROSSING = torch.tensor([[False, False, True, True], [False, True, False, True]]
 """Two subsets that cross cut the classes into four blocks: in both, in the first, in the second, in none."""
 
 
-@pytest.mark.parametrize(("weight", "reject"), [([3, 2, 2, 1], [0.5, 1.5]), ([1, 2, 4, 1], [1, 1])])
+@pytest.mark.parametrize(
+    ("weight", "reject"), [([3, 2, 2, 1], [0.5, 1.5]), ([1, 2, 4, 1], [1, 1]), ([2.5, 2.5, 2, 1], [1, 1])]
+)
 @pytest.mark.parametrize("beside", [False, True])
 def test_masses_are_right_when_half_of_the_conditions_are_met_from_the_start(
     weight: list[float], reject: list[float], beside: bool

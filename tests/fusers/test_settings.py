@@ -3,6 +3,7 @@
 import pytest
 from ltbench_fusers.expert_selection import ExpertSelection
 from ltbench_fusers.joint_calibration import JointCalibration
+from ltbench_fusers.logit_adjustment import LogitAdjustment
 from ltbench_fusers.stacking import Stacking
 from ltbench_fusers.temperature import Temperature
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ DEFAULTS = {
     ExpertSelection.Config: {**FITTED, "l2_grid": (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)},
     Stacking.Config: {**FITTED, "l2_grid": (3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6), "folds": 3},
     Temperature.Config: {"limit": 1000.0},
+    LogitAdjustment.Config: {"tau": 1.0},
 }
 
 
