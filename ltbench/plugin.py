@@ -9,7 +9,7 @@ Its hooks (:mod:`ltbench.hookspecs`) yield the records below; ``target`` is impo
     def ltbench_methods():
         yield MethodSpec("mine", target="my_package.mine:Mine", summary="What it does, in a line.")
 
-A plugin that needs a certain version of this interface says so with a module attribute ``ltbench_api_version = 1``;
+A plugin that needs a certain version of this interface says so with a module attribute ``ltbench_api_version = 2``;
 the manager refuses one that asks for another version than :data:`API_VERSION`.
 """
 
@@ -21,7 +21,7 @@ import pluggy
 
 from ltbench.names import LONGEST, RULE, is_name
 
-API_VERSION = 1
+API_VERSION = 2
 """Version of the plugin interface. It changes when a plugin written against the previous one would stop working."""
 
 ENTRY_POINT_GROUP = "ltbench"

@@ -134,7 +134,7 @@ def test_the_incompatible_are_not_asked(load: Load) -> None:
 
 
 def test_a_plugin_may_name_the_version_it_needs(load: Load) -> None:
-    assert load(registering(SOUND, ltbench_api_version=1)).methods.names() == ["sound"]
+    assert load(registering(SOUND, ltbench_api_version=2)).methods.names() == ["sound"]
 
 
 def test_one_distribution_registers_a_name_once(load: Load) -> None:
