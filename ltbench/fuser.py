@@ -34,7 +34,7 @@ class Fuser(ABC):
 
     ``fit`` sees the validation split and nothing else; a fuser that learns nothing leaves it as it is. ``log_posterior``
     must accept members in the order and with the names given to ``fit``. Both get checked input (:func:`check_members`)
-    when called through ``fit`` and ``log_posterior``; subclasses write ``_fit`` and ``_log_posterior``.
+    when called through ``fit`` and ``log_posterior``; subclasses write ``learn`` and ``fuse``.
 
     Attributes:
         classes: of the dataset, set by whoever makes the fuser; None: nobody said. See :attr:`train_counts`.
@@ -50,8 +50,8 @@ class Fuser(ABC):
 
     @property
     def fitted_on(self) -> FittedOn:
-        """What this fuser learns from. One that has no ``_fit`` of its own learns nothing."""
-        return "nothing" if type(self)._fit is Fuser._fit else "val"
+        """What this fuser learns from. One that has no ``learn`` of its own learns nothing."""
+        return "nothing" if type(self).learn is Fuser.learn else "val"
 
     @property
     def train_counts(self) -> Tensor:
@@ -68,7 +68,7 @@ class Fuser(ABC):
         check_members(members, self.num_classes, labels)
         if not len(labels):
             raise DataError("the validation split holds no sample to fit a fuser on.")
-        self._fit(list(members), labels)
+        self.learn(list(members), labels)
         self._fitted = _layout(members)
         return self
 
@@ -79,13 +79,15 @@ class Fuser(ABC):
             raise DataError(
                 "these members are not the ones the fuser was fitted on (names, order and widths must agree)."
             )
-        return self._log_posterior(list(members))
+        return self.fuse(list(members))
 
-    def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+    def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
+        """Learn from the validation split, checked: ``labels`` int64[N]. For subclasses; callers use :meth:`fit`."""
         return
 
     @abstractmethod
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor: ...
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
+        """log q float32[N, C] of members that were checked. For subclasses; callers use :meth:`log_posterior`."""
 
     def state(self) -> dict[str, Any]:
         """What was learned, as plain numbers and lists, for the record (empty when nothing was)."""

@@ -27,6 +27,7 @@ from ltbench.step import Minibatch, Step, minimised
 from ltbench.training import Loss, Round, Training, TrainingResult, Validation
 
 __all__ = [
+    "AugmentConfig",
     "Classes",
     "Classifier",
     "Loss",
@@ -34,6 +35,7 @@ __all__ = [
     "Method",
     "MethodConfig",
     "MethodContext",
+    "MixConfig",
     "OneClassifier",
     "Round",
     "Training",

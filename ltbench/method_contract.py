@@ -61,7 +61,9 @@ class Patterns(Dataset):
         return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
-def check_method(method: type[Method] | str, config: MethodConfig | None = None) -> None:
+def check_method(
+    method: type[Method] | str, config: MethodConfig | None = None, *, backbone: Mapping[str, Any] | None = None
+) -> None:
     """Check what every method promises, by training it for a few steps on drawn patterns.
 
     Members have distinct names, ascending class ids, an ``outside`` that agrees with them and logits of the right
@@ -74,13 +76,16 @@ def check_method(method: type[Method] | str, config: MethodConfig | None = None)
         method: its class, or its name. What it requires is known of registered ones only.
         config: hyperparameters; by default the class's own, each :class:`~ltbench.optim.OptimConfig` in them cut to 2
             epochs.
+        backbone: the table ``[backbone]`` of a run, for a method that is made for some networks alone, say
+            ``{"name": "vit_tiny_patch16_224", "kwargs": {"img_size": 16}}``; by default a narrow ResNet-10. Images are grey,
+            16 x 16 pixels.
 
     Raises:
         AssertionError: one line that says which promise is broken, and by which member.
     """
     name, cls = _found(method)
     with TemporaryDirectory() as folder:
-        bench = workbench(Path(folder))
+        bench = workbench(Path(folder), BACKBONE if backbone is None else BackboneConfig.model_validate(dict(backbone)))
         make = partial(cls, config if config is not None else _shortened(cls.Config()))
         required = _train_required(name, bench, Path(folder)) if name else {}
         context = partial(_context, name or cls.__name__, bench, required)
@@ -238,7 +243,7 @@ def _shortened(config: Any) -> Any:
     return config
 
 
-def workbench(folder: Path) -> Workbench:
+def workbench(folder: Path, backbone: BackboneConfig = BACKBONE) -> Workbench:
     """What the methods are trained on: :class:`Patterns` and a narrow ResNet-10 on the CPU, seed 0; features in ``folder``."""
     dataset = Patterns()
     compute = Compute(ComputeConfig(device="cpu", precision="fp32"))
@@ -249,7 +254,7 @@ def workbench(folder: Path) -> Workbench:
         val=dataset.split("val"),
         classes=classes_of(torch.as_tensor(dataset.train_counts), names=dataset.class_names),
         image_shape=dataset.image_shape,
-        backbone=BACKBONE,
+        backbone=backbone,
         augment=augment,
         mixing=MixConfig(),
         compute=compute,

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from ltbench.data.augment_config import MixConfig
 
+__all__ = ["MixConfig", "Mixed", "draw_mixed", "neighbours", "soft_targets"]
+
 
 @dataclass(frozen=True)
 class Mixed:

@@ -1,6 +1,6 @@
-"""The contract suite that a plugin author runs on a plugin: ``ltbench plugin test``, or from a test of their own::
+"""What a plugin author's tests use: the contract suite of ``ltbench plugin test``, and a context without an engine::
 
-from ltbench.testing import check_fuser, check_method
+from ltbench.testing import FakeContext, check_fuser, check_method
 
 def test_contract():
     check_fuser(Median)
@@ -18,12 +18,13 @@ from ltbench.classes import classes_of
 from ltbench.data.guard import no_test_split
 from ltbench.engine.second_look import SecondLook
 from ltbench.errors import LtbenchError, PluginError
+from ltbench.fake_context import FakeContext
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits, Outside
 from ltbench.manager import plugins
 from ltbench.method_contract import broken_promise, check_method
 from ltbench.registry import is_transductive
 
-__all__ = ["check_fuser", "check_method"]
+__all__ = ["FakeContext", "check_fuser", "check_method"]
 
 NUM_CLASSES = 6
 VAL_SAMPLES, TEST_SAMPLES = 120, 30

@@ -14,7 +14,7 @@ Members = list[MemberLogits]
 class Mixture(Fuser):
     """Mean of the posteriors, what a partial member has left over spread evenly: keeps every promise."""
 
-    def _log_posterior(self, members: Members) -> Tensor:
+    def fuse(self, members: Members) -> Tensor:
         total = torch.zeros(len(members[0]), self.num_classes)
         for member in members:
             p = member.logits.double().softmax(dim=1).float()
@@ -27,73 +27,73 @@ class Mixture(Fuser):
 class FullOnly(Mixture):
     """Refuses partial members, which it may."""
 
-    def _fit(self, members: Members, labels: Tensor) -> None:
+    def learn(self, members: Members, labels: Tensor) -> None:
         if any(member.outside != "none" for member in members):
             raise DataError("partial members are not supported.")
 
 
 class RefusesAll(Mixture):
-    def _fit(self, members: Members, labels: Tensor) -> None:
+    def learn(self, members: Members, labels: Tensor) -> None:
         raise DataError("no.")
 
 
 class Unnormalised(Mixture):
-    def _log_posterior(self, members: Members) -> Tensor:
-        return super()._log_posterior(members) + 0.01
+    def fuse(self, members: Members) -> Tensor:
+        return super().fuse(members) + 0.01
 
 
 class DoublePrecision(Mixture):
-    def _log_posterior(self, members: Members) -> Tensor:
-        return super()._log_posterior(members).double()
+    def fuse(self, members: Members) -> Tensor:
+        return super().fuse(members).double()
 
 
 class TooManyColumns(Mixture):
-    def _log_posterior(self, members: Members) -> Tensor:
-        return super()._log_posterior([*members]).repeat(1, 2) - 2**-0.5
+    def fuse(self, members: Members) -> Tensor:
+        return super().fuse([*members]).repeat(1, 2) - 2**-0.5
 
 
 class Overflows(Mixture):
     """exp without a shift: NaN for large logits."""
 
-    def _log_posterior(self, members: Members) -> Tensor:
+    def fuse(self, members: Members) -> Tensor:
         shifted = [MemberLogits(m.name, m.method, m.classes, m.outside, m.logits.clamp(max=1e30)) for m in members]
         naive = shifted[0].logits.exp()
-        return super()._log_posterior(members) + 0 * (naive / naive).sum(dim=1, keepdim=True)
+        return super().fuse(members) + 0 * (naive / naive).sum(dim=1, keepdim=True)
 
 
 class Random(Mixture):
-    def _fit(self, members: Members, labels: Tensor) -> None:
+    def learn(self, members: Members, labels: Tensor) -> None:
         self.shift = torch.rand(self.num_classes)
 
-    def _log_posterior(self, members: Members) -> Tensor:
-        return (super()._log_posterior(members) + self.shift).log_softmax(dim=1)
+    def fuse(self, members: Members) -> Tensor:
+        return (super().fuse(members) + self.shift).log_softmax(dim=1)
 
 
 class Transductive(Mixture):
     """Divides by the test samples' mean posterior: learns from the test split."""
 
-    def _log_posterior(self, members: Members) -> Tensor:
-        log_q = super()._log_posterior(members)
+    def fuse(self, members: Members) -> Tensor:
+        log_q = super().fuse(members)
         return (log_q - log_q.exp().mean(dim=0).log()).log_softmax(dim=1)
 
 
 class FirstCountsTwice(Mixture):
-    def _log_posterior(self, members: Members) -> Tensor:
-        return super()._log_posterior([members[0], *members])
+    def fuse(self, members: Members) -> Tensor:
+        return super().fuse([members[0], *members])
 
 
 class PrefersClassZero(Mixture):
-    def _log_posterior(self, members: Members) -> Tensor:
+    def fuse(self, members: Members) -> Tensor:
         favour = torch.zeros(self.num_classes)
         favour[0] = 1.0
-        return (super()._log_posterior(members) + favour).log_softmax(dim=1)
+        return (super().fuse(members) + favour).log_softmax(dim=1)
 
 
 class ChangesItsInput(Mixture):
     """Idempotent, so that nothing but the input itself betrays it."""
 
-    def _log_posterior(self, members: Members) -> Tensor:
-        log_q = super()._log_posterior(members)
+    def fuse(self, members: Members) -> Tensor:
+        log_q = super().fuse(members)
         for member in members:
             member.logits.sub_(member.logits.logsumexp(dim=1, keepdim=True))
         return log_q

@@ -21,7 +21,7 @@ from ltbench.registry import is_transductive
 class SingleMember(Fuser):
     """``none``: one member over all classes, its softmax taken as it is."""
 
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
         refuse_unfused([member.name for member in members], [member.outside for member in members])
         return members[0].logits.log_softmax(dim=1)
 

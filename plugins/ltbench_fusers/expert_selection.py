@@ -21,14 +21,14 @@ class ExpertSelection(Fuser):
             (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5), min_length=1, description="l2 = auto: strengths to choose from"
         )
 
-    def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+    def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
         holder = expert_of_class(members, self.num_classes)[labels]
         self._classifier = PosteriorClassifier(members, len(members))
         self._found = fit_with_l2(
             self._classifier.objective(members, holder), self._classifier.start, labels, self.config
         )
 
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
         return fuse_in_chunks(members, self.num_classes, self._of_chosen)
 
     def _of_chosen(self, members: list[MemberLogits]) -> Tensor:

@@ -35,7 +35,7 @@ class JointCalibration(Fuser):
             "keep (the authors' code); or shared equally among the outside classes (the paper's g)",
         )
 
-    def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+    def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
         loss = JointLoss(members, labels, self.num_classes, self.config.reject)
         self._found: Fitted = fit_with_l2(loss, loss.start, labels, self.config, loss.curvature)
         scales, shifts = self._found.parameters.chunk(2)
@@ -45,7 +45,7 @@ class JointCalibration(Fuser):
             for member, scale, shift in zip(members, scales.split(widths), shifts.split(widths), strict=True)
         }
 
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
         return fuse_in_chunks(members, self.num_classes, self._fuse)
 
     def _fuse(self, members: list[MemberLogits]) -> Tensor:

@@ -37,7 +37,7 @@ CLOSE = 1e-16
 class KLDivergence(Fuser):
     """Minimises the summed KL divergence from all members, each counted once. Learns nothing."""
 
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
         blocks = Blocks(members, self.num_classes)
         return fuse_in_chunks(members, self.num_classes, blocks.log_minimiser)
 

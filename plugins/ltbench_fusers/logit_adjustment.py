@@ -30,13 +30,13 @@ class LogitAdjustment(Fuser):
     def fitted_on(self) -> FittedOn:
         return "val" if self.config.tau == "val" else "nothing"
 
-    def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+    def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
         logits, log_prior = self._mean(members), self._log_prior()  # refused here, not only when it is too late
         if self.config.tau == "val":
             right = torch.stack([((logits - tau * log_prior).argmax(dim=1) == labels).sum() for tau in GRID])
             self._tau = float(GRID[right.argmax()])
 
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
         tau = self._tau if self.config.tau == "val" else self.config.tau
         return (self._mean(members) - tau * self._log_prior()).log_softmax(dim=1).float()
 

@@ -28,7 +28,7 @@ def log_vote(members: Sequence[MemberLogits], log_p: Iterable[Tensor], num_class
 class SoftVoting(Fuser):
     """Sum of the members' full posteriors, normalised. Learns nothing."""
 
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
         return fuse_in_chunks(members, self.num_classes, self._vote)
 
     def _vote(self, members: Sequence[MemberLogits]) -> Tensor:

@@ -24,13 +24,13 @@ class Stacking(Fuser):
         )
         folds: int = Field(3, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
 
-    def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+    def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
         self._classifier = PosteriorClassifier(members, self.num_classes)
         self._found = fit_with_l2(
             self._classifier.objective(members, labels), self._classifier.start, labels, self.config
         )
 
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
         return fuse_in_chunks(
             members, self.num_classes, lambda chunk: self._classifier.log_probabilities(self._found.parameters, chunk)
         )

@@ -25,12 +25,12 @@ class Temperature(Fuser):
     class Config(FuserConfig):
         limit: float = Field(1000.0, gt=1, description="temperatures stay within 1 / limit and limit")
 
-    def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+    def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
         self._temperatures = {
             member.name: fit_temperature(member, labels, self.num_classes, self.config.limit) for member in members
         }
 
-    def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+    def fuse(self, members: list[MemberLogits]) -> Tensor:
         return fuse_in_chunks(members, self.num_classes, self._vote)
 
     def _vote(self, members: Sequence[MemberLogits]) -> Tensor:

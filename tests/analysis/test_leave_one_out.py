@@ -51,10 +51,10 @@ def test_each_selection_is_fitted_anew_and_on_validation_alone() -> None:
     fitted: list[tuple[list[str], list[int]]] = []
 
     class Watched(Fuser):
-        def _fit(self, members: list[MemberLogits], labels: Tensor) -> None:
+        def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
             fitted.append(([one.name for one in members], labels.tolist()))
 
-        def _log_posterior(self, members: list[MemberLogits]) -> Tensor:
+        def fuse(self, members: list[MemberLogits]) -> Tensor:
             return members[0].logits.log_softmax(dim=1)
 
     val = [one.take(slice(0, 2)) for one in (A, B)]

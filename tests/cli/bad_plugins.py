@@ -24,7 +24,7 @@ class Odd(Baseline):
     pass
 
 class Strange(Fuser):
-    def _log_posterior(self, members):
+    def fuse(self, members):
         return members[0].logits.log_softmax(dim=1)
 
 class Weird(GlyphsLT):
@@ -42,9 +42,9 @@ _CHANGES = {
     "head_is_narrow": "Odd.head = lambda self, features, classes: torch.nn.Linear(features, 3)",
     "head_misfits": "Odd.head = lambda self, features, classes: torch.nn.Linear(7, classes)",
     "no_members": "Odd.build = lambda self, context: []",
-    "fuser_fails": "def fit(self, members, labels): return labels.nonsense\nStrange._fit = fit",
-    "fuser_exits": "Strange._log_posterior = lambda self, members: sys.exit(0)",
-    "fuser_is_narrow": "Strange._log_posterior = lambda self, members: members[0].logits[:, :2].log_softmax(dim=1)",
+    "fuser_fails": "def fit(self, members, labels): return labels.nonsense\nStrange.learn = fit",
+    "fuser_exits": "Strange.fuse = lambda self, members: sys.exit(0)",
+    "fuser_is_narrow": "Strange.fuse = lambda self, members: members[0].logits[:, :2].log_softmax(dim=1)",
     "dataset_fails": "def split(self, name): raise KeyError(name)\nWeird.split = split",
     "dataset_exits": "Weird.__init__ = lambda self, options=None, root=None: sys.exit(0)",
 }

@@ -62,7 +62,7 @@ class Needy(Idle):
 
 
 class Silent(Fuser):
-    def _log_posterior(self, members: Any) -> Any:
+    def fuse(self, members: Any) -> Any:
         raise NotImplementedError
 
 

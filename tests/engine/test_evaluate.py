@@ -72,7 +72,7 @@ def test_the_seconds_of_fitting_and_of_fusing(monkeypatch: pytest.MonkeyPatch) -
 class Fixed(Fuser):
     """Answers the logits it is shown."""
 
-    def _log_posterior(self, members: list[MemberLogits]) -> torch.Tensor:
+    def fuse(self, members: list[MemberLogits]) -> torch.Tensor:
         return members[0].logits
 
 
@@ -97,14 +97,14 @@ def test_rows_that_are_no_distribution_are_refused(excess: float) -> None:
 def test_a_row_that_is_no_number_is_refused(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     log_q = torch.full((10, CLASSES), np.log(1 / CLASSES))
     log_q[3, 1] = value
-    monkeypatch.setattr(Fixed, "_log_posterior", lambda self, members: log_q)
+    monkeypatch.setattr(Fixed, "fuse", lambda self, members: log_q)
     with pytest.raises(LtbenchError, match="fuser Fixed answered rows that are no distribution"):
         Measured(Fixed(CLASSES), folder_of(np.zeros((10, CLASSES)), np.zeros(10, dtype=int)))
 
 
 @pytest.mark.parametrize("shape", [(10, CLASSES - 1), (10, CLASSES + 1), (10,)])
 def test_an_answer_of_another_shape_is_refused(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fixed, "_log_posterior", lambda self, members: torch.zeros(shape))
+    monkeypatch.setattr(Fixed, "fuse", lambda self, members: torch.zeros(shape))
     with pytest.raises(LtbenchError, match=r"a posterior over 4 classes was expected"):
         Measured(Fixed(CLASSES), folder_of(np.zeros((10, CLASSES)), np.zeros(10, dtype=int)))
 

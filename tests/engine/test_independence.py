@@ -244,10 +244,10 @@ class Plain(Fuser):
         self.fitted: Any = None
         self.asked: list[Tensor] = []
 
-    def _fit(self, members: Members, labels: Tensor) -> None:
+    def learn(self, members: Members, labels: Tensor) -> None:
         self.fitted = members[0].logits, labels
 
-    def _log_posterior(self, members: Members) -> Tensor:
+    def fuse(self, members: Members) -> Tensor:
         self.asked.append(members[0].logits)
         return self.answer(members[0].logits.log_softmax(dim=1))
 
@@ -409,7 +409,7 @@ class Peeping(Plain):
 
     at = 0
 
-    def _fit(self, members: Members, labels: Tensor) -> None:
+    def learn(self, members: Members, labels: Tensor) -> None:
         if self.at == 0:
             Patterns().split("test")
 

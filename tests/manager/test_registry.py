@@ -11,7 +11,7 @@ from ltbench.registry import PluginRecord, Registry
 
 
 class Mean(Fuser):
-    def _log_posterior(self, members: Any) -> Any:
+    def fuse(self, members: Any) -> Any:
         return members
 
 
@@ -23,7 +23,7 @@ class LooseConfig(Fuser):
     class Config:
         weight = 1.0
 
-    def _log_posterior(self, members: Any) -> Any:
+    def fuse(self, members: Any) -> Any:
         return members
 
 
@@ -94,7 +94,7 @@ def test_a_name_that_speaks_of_a_lost_plugin_is_its_fault(name: str) -> None:
         ("nowhere_at_all:Mean", "importing nowhere_at_all:Mean failed with ModuleNotFoundError"),
         ("Missing", "failed with AttributeError: .*'Missing'"),
         ("registry", "is no subclass of ltbench.fuser.Fuser"),
-        ("Unfinished", "does not define _log_posterior"),
+        ("Unfinished", "does not define fuse"),
         ("LooseConfig", "has a Config that is no subclass of ltbench.fuser.FuserConfig"),
     ],
 )

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from ltbench.data.samplers import ClassBalancedSampler, EpochSampler
 from ltbench.logits import read_logits
 from ltbench.method import MethodContext
+from ltbench.testing import FakeContext
 
-from .stub import FEATURES, StubContext, epochs
+from .drawn import epochs
 
 
 def run(ltb, *arguments: str) -> dict[str, Any]:
@@ -32,11 +33,11 @@ def stage_of(answer: dict[str, Any]) -> Path:
 
 
 def test_it_passes_over_every_sample_with_cross_entropy() -> None:
-    context = StubContext([5, 3, 2])
+    context = FakeContext([5, 3, 2])
     method = Baseline()
     (member,) = members = method.build(context)
     method.fit(context, members)
-    (asked,) = context.asked
+    (asked,) = context.trained
     assert (member.classes.tolist(), member.outside) == ([0, 1, 2], "none")
     assert sorted(epochs(asked["sampler"], 1)[0].tolist()) == list(range(10))
     logits, targets = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
@@ -55,12 +56,12 @@ class Variant(Baseline):
 
 
 def test_a_subclass_changes_loss_sampler_and_head() -> None:
-    context = StubContext([5, 3, 2])
+    context = FakeContext([5, 3, 2])
     method = Variant()
     (member,) = members = method.build(context)
     method.fit(context, members)
-    (asked,) = context.asked
-    assert [tuple(value.shape) for value in member.head.parameters()] == [(3, FEATURES)]
+    (asked,) = context.trained
+    assert [tuple(value.shape) for value in member.head.parameters()] == [(3, 4)]
     assert isinstance(asked["sampler"], ClassBalancedSampler)
     p = torch.tensor([5.0, 3.0, 2.0]) / 10
     assert float(asked["loss"](torch.zeros(1, 3), torch.tensor([1]))) == pytest.approx(-float(p[1].log()))

@@ -17,8 +17,9 @@ from torch import nn
 
 from ltbench.data.samplers import MixedBatchSampler
 from ltbench.errors import UsageError
+from ltbench.testing import FakeContext
 
-from .stub import StubContext, epochs
+from .drawn import epochs
 
 COUNTS = [150, 120, 90, 60, 30, 19, 10, 5]
 
@@ -28,7 +29,7 @@ def experts(**config: Any) -> Experts:
 
 
 def partition(counts: list[int], **config: Any) -> dict[str, list[int]]:
-    return {name: classes.tolist() for name, classes in experts(**config).partition(StubContext(counts)).items()}
+    return {name: classes.tolist() for name, classes in experts(**config).partition(FakeContext(counts)).items()}
 
 
 def test_by_default_the_subsets_are_the_folds() -> None:
@@ -127,17 +128,17 @@ def test_the_other_corrections_are_what_they_say() -> None:
     assert official > 0
 
 
-def positions(context: StubContext, classes: torch.Tensor) -> set[int]:
+def positions(context: FakeContext, classes: torch.Tensor) -> set[int]:
     return set(torch.isin(context.train_split.labels, classes).nonzero().flatten().tolist())
 
 
 @pytest.mark.parametrize("ratio", [16.0, 8.0, 0.01, 1e6])
 def test_an_epoch_holds_every_inside_sample_and_a_share_of_the_others(ratio: float) -> None:
-    context = StubContext(COUNTS)
+    context = FakeContext(COUNTS, stages=["baseline"])
     method = experts(reject_ratio=ratio)
     members = method.build(context)
     method.fit(context, members)
-    for member, asked in zip(members, context.asked, strict=True):
+    for member, asked in zip(members, context.trained, strict=True):
         inside = positions(context, member.classes)
         outside = sum(COUNTS) - len(inside)
         used = max(1, min(outside, round(len(inside) / ratio)))
@@ -152,32 +153,32 @@ def test_an_epoch_holds_every_inside_sample_and_a_share_of_the_others(ratio: flo
 
 def test_a_subset_may_have_a_reject_ratio_of_its_own() -> None:
     """As for Places-LT in the authors' code: 16, and 8 for Medium and Few."""
-    context = StubContext(COUNTS)
+    context = FakeContext(COUNTS, stages=["baseline"])
     method = experts(reject_ratio=16, correction="official", subset={"medium": {"reject_ratio": 8}})
     members = method.build(context)
     method.fit(context, members)
-    for member, asked, ratio in zip(members, context.asked, [16, 8, 16], strict=True):
+    for member, asked, ratio in zip(members, context.trained, [16, 8, 16], strict=True):
         inside = positions(context, member.classes)
         assert len(asked["sampler"]) == len(inside) + round(len(inside) / ratio)
         assert float(member.head.correction) == pytest.approx(math.log((1 + ratio) / 2))
 
 
 def test_the_reject_class_can_be_drawn_afresh_each_epoch() -> None:
-    context = StubContext(COUNTS)
+    context = FakeContext(COUNTS, stages=["baseline"])
     method = experts(redraw=True)
     method.fit(context, method.build(context))
-    first, second = epochs(context.asked[0]["sampler"], 2)
+    first, second = epochs(context.trained[0]["sampler"], 2)
     assert len(first) == len(second)
     assert set(first.tolist()) != set(second.tolist())
 
 
 @pytest.mark.parametrize("ood", ["reject", "outlier_exposure"])
 def test_validation_holds_the_subset_and_as_many_others_for_the_reject_class(ood: str) -> None:
-    context = StubContext(COUNTS)
+    context = FakeContext(COUNTS, stages=["baseline"])
     method = experts(ood=ood)
     members = method.build(context)
     method.fit(context, members)
-    for member, asked in zip(members, context.asked, strict=True):
+    for member, asked in zip(members, context.trained, strict=True):
         validation = asked["validation"]
         labels = context.val_split.labels[validation.indices].tolist()
         of_class = {label: position for position, label in enumerate(member.classes.tolist())}
@@ -210,11 +211,11 @@ def test_a_batch_of_one_kind_has_a_loss_with_a_gradient(kind: str) -> None:
 
 
 def test_outlier_exposure_has_no_reject_logit_and_mixes_every_batch() -> None:
-    context = StubContext(COUNTS)
+    context = FakeContext(COUNTS, stages=["baseline"])
     method = experts(ood="outlier_exposure", optim={"batch_size": 20})
     members = method.build(context)
     method.fit(context, members)
-    for member, asked in zip(members, context.asked, strict=True):
+    for member, asked in zip(members, context.trained, strict=True):
         assert member.outside == "zero"
         assert member.head(torch.zeros(1, 4)).shape == (1, len(member.classes))
         assert isinstance(asked["sampler"], MixedBatchSampler)
@@ -228,35 +229,36 @@ def test_outlier_exposure_has_no_reject_logit_and_mixes_every_batch() -> None:
 
 @pytest.mark.parametrize("head_init", ["copy", "new"])
 def test_rows_of_the_baseline_s_classifier_are_copied_if_asked(head_init: str) -> None:
-    context = StubContext(COUNTS)
+    context = FakeContext(COUNTS, stages=["baseline"])
     method = experts(head_init=head_init)
     members = method.build(context)
     method.fit(context, members)
+    (baseline,) = context.stage("baseline")
     for member in members:
         known = len(member.classes)
         for name, parameter in member.head.named_parameters():
-            rows = getattr(context.baseline.head, name)
+            rows = getattr(baseline.head, name)
             assert len(parameter) == known + 1
             assert torch.equal(parameter[:known], rows[member.classes]) == (head_init == "copy")
             assert not any(torch.equal(parameter[known], row) for row in rows), "the reject row is always new"
-        for name, value in context.baseline.backbone.state_dict().items():
+        for name, value in baseline.backbone.state_dict().items():
             assert torch.equal(member.backbone.state_dict()[name], value)
 
 
 def test_of_several_candidates_validation_chooses_and_its_weights_are_kept() -> None:
     accuracy = {1: 40.0, 2: 70.0, None: 60.0}
 
-    def answer(member: Any, arguments: dict[str, Any]) -> float:
+    def answer(members: list[Any], arguments: dict[str, Any]) -> float:
         """Leaves the number of learnable blocks in the bias, as a trace."""
         blocks = arguments["learnable_blocks"]
-        nn.init.constant_(member.head.bias, -1.0 if blocks is None else blocks)
+        nn.init.constant_(members[0].head.bias, -1.0 if blocks is None else blocks)
         return accuracy[blocks]
 
-    context = StubContext(COUNTS, answer)
+    context = FakeContext(COUNTS, stages=["baseline"], answer=answer)
     method = experts(learnable_blocks=[1, 2, "all"], subset={"many": {"learnable_blocks": "all"}})
     members = method.build(context)
     method.fit(context, members)
-    assert [asked["label"] for asked in context.asked[:4]] == [
+    assert [asked["label"] for asked in context.trained[:4]] == [
         "many",
         "medium blocks=1",
         "medium blocks=2",
@@ -268,14 +270,14 @@ def test_of_several_candidates_validation_chooses_and_its_weights_are_kept() -> 
 
 
 def test_each_expert_has_its_own_settings() -> None:
-    context = StubContext(COUNTS)
+    context = FakeContext(COUNTS, stages=["baseline"])
     method = experts(
         learnable_blocks=3,
         optim={"epochs": 9, "lr": 0.3},
         subset={"few": {"learnable_blocks": 1, "optim": {"lr": 0.7}}},
     )
     method.fit(context, method.build(context))
-    found = [(asked["learnable_blocks"], asked["optim"].epochs, asked["optim"].lr) for asked in context.asked]
+    found = [(asked["learnable_blocks"], asked["optim"].epochs, asked["optim"].lr) for asked in context.trained]
     assert found == [(3, 9, 0.3), (3, 9, 0.3), (1, 9, 0.7)]
 
 

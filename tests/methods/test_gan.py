@@ -1,11 +1,9 @@
 """GAN: its losses against the formulas, and whether the generator learns the distribution of each class."""
 
 import math
-from collections.abc import Iterator
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +14,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.errors import DataError
-from ltbench.method import Round
+from ltbench.testing import FakeContext
 
-from .offline import Offline, long_tailed
+from .drawn import long_tailed, on_features
 
 FEATURES, EMBEDDING, BATCH = 4, 3, 5
 
@@ -141,7 +139,7 @@ class Mixture:
             embeddings=self.embeddings,
             unlabelled=(others - self.low) / self.extent,
         )
-        training.run(Offline(self.features[None], self.labels, len(COUNTS)))
+        training.run(on_features(self.features[None], self.labels))
 
     def drawn(self, label: int) -> Tensor:
         """500 synthetic features of a class."""
@@ -188,60 +186,36 @@ def test_the_same_seed_gives_the_same_features_and_another_gives_others() -> Non
     assert not torch.equal(first, other)
 
 
-class Killed(Exception):
-    pass
-
-
-class Resuming(Offline):
-    """Keeps what a loop hands over after each round, ends it before round ``kill``, and goes on from there the next time."""
-
-    kept: ClassVar[list[dict[str, Any]]] = []
-
-    def __init__(self, *arguments: Any, kill: int | None = None) -> None:
-        super().__init__(*arguments)
-        self.kill = kill
-
-    def rounds(self, label: str, total: int, keep: Any) -> Iterator[Round]:
-        if self.kept:
-            for name, part in keep.items():
-                part.load_state_dict(self.kept[-1][name])
-        for number in range(len(self.kept), total):
-            if number == self.kill:
-                raise Killed
-            yield Round(number, self.logged.append)
-            self.kept.append(deepcopy({name: part.state_dict() for name, part in keep.items()}))
-
-
 def test_a_killed_generative_training_ends_as_a_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ltbench_methods.gan.ROUND", 2)
-    monkeypatch.setattr(Resuming, "kept", [])
     features, labels = long_tailed([120, 30, 3])
     generative = GenerativeConfig(hidden=8, steps=7, batch_size=16, unlabelled_weight=1)
 
-    def synthetic(context: Offline) -> Tensor:
+    def synthetic(context: FakeContext) -> Tensor:
         method = GAN(GAN.Config(generative=generative, target=40, views=1))
         method.fit(context, method.build(context))
-        return context.trained["features"]
+        return context.trained[-1]["features"]
 
-    expected = synthetic(Offline(features, labels, 3))
-    with pytest.raises(Killed):
-        synthetic(Resuming(features, labels, 3, kill=2))
-    resumed = Resuming(features, labels, 3)
-    assert torch.equal(synthetic(resumed), expected)
-    assert [entry["step"] for entry in resumed.logged if "step" in entry] == [6, 7]
+    expected = synthetic(on_features(features, labels, val_features=features))
+    context = on_features(features, labels, val_features=features)
+    context.interrupt_before = 2
+    with pytest.raises(KeyboardInterrupt):
+        synthetic(context)
+    context.interrupt_before = None
+    context.logged.clear()
+    assert torch.equal(synthetic(context), expected)
+    assert [entry["step"] for entry in context.logged if "step" in entry] == [6, 7]
 
 
 def gan_on(
     features: Tensor, labels: Tensor, *, unlabelled: Tensor | None = None, unlabelled_weight: float = 0, **config: Any
-) -> Offline:
+) -> FakeContext:
     """The context of a short training of gan on these features."""
     generative = GenerativeConfig(
         hidden=8, steps=10, batch_size=16, critic_steps=1, unlabelled_weight=unlabelled_weight
     )
     method = GAN(GAN.Config(generative=generative, target=40, **config))
-    context = Offline(features, labels, 3)
-    if unlabelled is not None:
-        context.show_at_validation(unlabelled)
+    context = on_features(features, labels, val_features=unlabelled)
     method.fit(context, method.build(context))
     return context
 
@@ -249,7 +223,7 @@ def gan_on(
 def test_synthetic_features_lie_within_the_range_of_the_real_ones() -> None:
     features, labels = long_tailed([120, 30, 3], views=2)
     features[..., 0] = 7.0  # a unit that never changes
-    trained = gan_on(features, labels, views=2).trained["features"]
+    trained = gan_on(features, labels, views=2).trained[-1]["features"]
     synthetic = trained[:, 153:]
     assert synthetic.shape == (2, 10 + 37, 3)
     assert torch.equal(synthetic[..., 0], torch.full((2, 47), 7.0))
@@ -263,7 +237,7 @@ def test_validation_features_take_part_only_when_asked_for() -> None:
     features[..., 0] = 0.0
     elsewhere = features + 1  # with a unit that fires on no training image
     drawn = [
-        gan_on(features, labels, unlabelled=unlabelled, unlabelled_weight=weight).trained["features"]
+        gan_on(features, labels, unlabelled=unlabelled, unlabelled_weight=weight).trained[-1]["features"]
         for unlabelled, weight in ((features, 0), (elsewhere, 0), (features, 1), (elsewhere, 1))
     ]
     assert all(values.isfinite().all() for values in drawn)

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ltbench.errors import UsageError
 from ltbench.optim import OptimConfig
-from ltbench.testing import check_method
+from ltbench.testing import FakeContext, check_method
 
-from .offline import Offline, long_tailed
+from .drawn import long_tailed, on_features
 
 COUNTS = [120, 60, 30, 12, 3]
 """Many, medium, medium, few, few."""
@@ -29,12 +29,12 @@ COUNTS = [120, 60, 30, 12, 3]
 GENERATIVE = {"hidden": 16, "steps": 2, "batch_size": 16, "critic_steps": 1}
 
 
-def augmented(method: SyntheticFeatures, counts: list[int], views: int = 1) -> tuple[Offline, Tensor, Tensor]:
+def augmented(method: SyntheticFeatures, counts: list[int], views: int = 1) -> tuple[FakeContext, Tensor, Tensor]:
     """The context after fitting on features of such classes, and the features and labels that were added."""
     features, labels = long_tailed(counts, views=views)
-    context = Offline(features, labels, len(counts))
+    context = on_features(features, labels)
     method.fit(context, method.build(context))
-    found, targets = context.trained["features"], context.trained["labels"]
+    found, targets = context.trained[-1]["features"], context.trained[-1]["labels"]
     assert torch.equal(found[:, : len(labels)], features)
     assert torch.equal(targets[: len(labels)], labels)
     return context, found[:, len(labels) :], targets[len(labels) :]
@@ -49,7 +49,7 @@ def test_medium_and_few_shot_classes_are_filled_up_to_the_target(method: type[Sy
 
 def test_an_epoch_passes_once_over_real_and_synthetic_samples() -> None:
     context, _, added = augmented(Resampled(Resampled.Config(target=50)), COUNTS)
-    order = context.trained["sampler"].indices(0, torch.Generator())
+    order = context.trained[-1]["sampler"].indices(0, torch.Generator())
     assert sorted(order.tolist()) == list(range(225 + len(added)))
 
 
@@ -65,7 +65,7 @@ def test_a_target_that_adds_nothing_is_refused() -> None:
 
 def test_resampled_features_are_real_ones_of_their_class_in_every_view() -> None:
     context, synthetic, added = augmented(Resampled(Resampled.Config(target=400, views=2)), COUNTS, views=2)
-    real, labels = context.trained["features"][:, :225], context.train_split.labels
+    real, labels = context.trained[-1]["features"][:, :225], context.train_split.labels
     # One row for each image: its features in both views.
     rows = {tuple(row.flatten().tolist()): int(label) for row, label in zip(real.transpose(0, 1), labels, strict=True)}
     drawn = [tuple(row.flatten().tolist()) for row in synthetic.transpose(0, 1)]
@@ -86,7 +86,7 @@ def test_pooled_gaussian_is_that_of_numpy() -> None:
 
 def test_gaussian_features_have_the_class_mean_and_the_pooled_covariance() -> None:
     context, synthetic, added = augmented(Gaussian(Gaussian.Config(target=20_000)), COUNTS)
-    means, covariance = pooled_gaussian(context.trained["features"][:, :225], context.train_split.labels, 5)
+    means, covariance = pooled_gaussian(context.trained[-1]["features"][:, :225], context.train_split.labels, 5)
     for label in (1, 4):
         rows = synthetic[0][added == label]
         torch.testing.assert_close(rows.mean(dim=0), means[label], atol=0.04, rtol=0)
@@ -96,9 +96,9 @@ def test_gaussian_features_have_the_class_mean_and_the_pooled_covariance() -> No
 def test_gaussian_takes_units_that_never_fire() -> None:
     features, labels = long_tailed(COUNTS)
     features[..., 1] = 0
-    context, method = Offline(features, labels, 5), Gaussian()
+    context, method = on_features(features, labels), Gaussian()
     method.fit(context, method.build(context))
-    assert context.trained["features"][..., 1].abs().max() < 1e-5
+    assert context.trained[-1]["features"][..., 1].abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("counts", [[120, 60, 30, 12, 8, 5, 4, 3], [120, 1]], ids=["many classes", "one image"])

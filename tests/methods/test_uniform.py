@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tiny import TINY, Outcome, settings
 from torch import Tensor
 
-from .offline import Offline, long_tailed
+from .drawn import long_tailed, on_features
 
 Cli = Callable[..., Outcome]
 
@@ -49,9 +49,9 @@ def test_the_classifier_starts_from_the_baselines_or_anew(ltb: Cli, init: str, c
 
 def test_every_class_is_drawn_as_often_as_any_other() -> None:
     features, labels = long_tailed([120, 12, 3])
-    context, method = Offline(features, labels, 3), Uniform()
+    context, method = on_features(features, labels), Uniform()
     method.fit(context, method.build(context))
-    sampler = context.trained["sampler"]
+    sampler = context.trained[-1]["sampler"]
     drawn = torch.cat([labels[sampler.indices(epoch, torch.Generator().manual_seed(epoch))] for epoch in range(40)])
     assert len(drawn) == 40 * 135
     # Four standard deviations of a share of one third.
@@ -61,7 +61,7 @@ def test_every_class_is_drawn_as_often_as_any_other() -> None:
 @pytest.mark.parametrize("views", [1, 3])
 def test_it_trains_on_as_many_views_as_asked_for(views: int) -> None:
     features, labels = long_tailed([8, 4], views=3)
-    context, method = Offline(features, labels, 2), Uniform(Uniform.Config(views=views))
+    context, method = on_features(features, labels), Uniform(Uniform.Config(views=views))
     method.fit(context, method.build(context))
-    assert torch.equal(context.trained["features"], features[:views])
-    assert torch.equal(context.trained["labels"], labels)
+    assert torch.equal(context.trained[-1]["features"], features[:views])
+    assert torch.equal(context.trained[-1]["labels"], labels)
