@@ -4,6 +4,7 @@ from pathlib import Path
 
 import ltbench_fusers
 import ltbench_methods
+import ltbench_zoo
 import pytest
 
 from ltbench import manager
@@ -19,7 +20,8 @@ RECIPES = sorted(CONFIGS.glob("*/*.toml"))
 
 @pytest.fixture(autouse=True)
 def shipped_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    specs = [*builtin.ltbench_datasets(), *ltbench_methods.ltbench_methods(), *ltbench_fusers.ltbench_fusers()]
+    methods = [*ltbench_methods.ltbench_methods(), *ltbench_zoo.ltbench_methods()]
+    specs = [*builtin.ltbench_datasets(), *methods, *ltbench_fusers.ltbench_fusers()]
     monkeypatch.setattr(manager, "_loaded", registered(specs))
 
 

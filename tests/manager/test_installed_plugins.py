@@ -15,7 +15,7 @@ from ltbench.manager import Plugins
 
 from .conftest import Run
 
-GOOD, BROKEN, CLASHING, FUTURE = "balanced-softmax", "ltbench-broken", "other-baselines", "from-the-future"
+GOOD, BROKEN, CLASHING, FUTURE = "shifted-softmax", "ltbench-broken", "other-baselines", "from-the-future"
 
 
 def names(listing: str) -> dict[str, str]:
@@ -31,12 +31,12 @@ def test_a_good_plugin_stands_beside_the_shipped_ones(ltbench: Run) -> None:
     done = ltbench("list", "methods", "--json", having=(GOOD,))
     assert done.returncode == 0
     assert done.stderr == ""
-    assert {"baseline": "ltbench", "experts": "ltbench", "balanced-softmax": GOOD}.items() <= names(done.stdout).items()
+    assert {"baseline": "ltbench", "experts": "ltbench", "shifted-softmax": GOOD}.items() <= names(done.stdout).items()
 
 
 def test_a_method_of_a_good_plugin_computes_its_loss(installed: Callable[..., Plugins]) -> None:
     installed(GOOD)
-    method = get_method("balanced-softmax", tau=1.0)
+    method = get_method("shifted-softmax", tau=1.0)
     method.context = SimpleNamespace(classes=SimpleNamespace(train_counts=torch.tensor([90, 10])))  # type: ignore[attr-defined]
     loss = method.loss(torch.zeros(1, 2), torch.tensor([1]))  # type: ignore[attr-defined]
     assert float(loss) == pytest.approx(math.log((90 + 10) / 10), rel=1e-5)
@@ -46,10 +46,10 @@ def test_show_tells_all_about_a_plugins_method(
     installed: Callable[..., Plugins], capsys: pytest.CaptureFixture[str]
 ) -> None:
     installed(GOOD)
-    assert invoke(["show", "balanced-softmax", "--json"]) == 0
+    assert invoke(["show", "shifted-softmax", "--json"]) == 0
     (about,) = json.loads(capsys.readouterr().out)
     parameters = {parameter["name"]: parameter for parameter in about["hyperparameters"]}
-    assert about["provider"] == {"plugin": "balanced-softmax", "distribution": GOOD, "version": "1.2.0"}
+    assert about["provider"] == {"plugin": "shifted-softmax", "distribution": GOOD, "version": "1.2.0"}
     assert parameters["tau"] == {
         "name": "tau",
         "type": "a number >= 0",
@@ -71,22 +71,22 @@ def test_a_plugins_method_runs_from_training_to_record(
     settings = [
         "dataset.options.num_classes=4",
         "dataset.options.max_count=24",
-        "balanced-softmax.optim.epochs=1",
-        "balanced-softmax.tau=0.5",
+        "shifted-softmax.optim.epochs=1",
+        "shifted-softmax.tau=0.5",
     ]
     chosen = [argument for setting in settings for argument in ("--set", setting)]
-    assert invoke(["run", "--method", "balanced-softmax", *chosen, "--json"]) == 0
+    assert invoke(["run", "--method", "shifted-softmax", *chosen, "--json"]) == 0
     (record,) = [record for record in json.loads(capsys.readouterr().out)["records"] if record["role"] == "run"]
-    assert record["methods"] == ["balanced-softmax"]
-    assert record["config"]["settings"]["balanced-softmax"]["tau"] == 0.5
-    assert record["config"]["settings"]["balanced-softmax"]["optim"]["nesterov"] is True  # the baseline's recipe
+    assert record["methods"] == ["shifted-softmax"]
+    assert record["config"]["settings"]["shifted-softmax"]["tau"] == 0.5
+    assert record["config"]["settings"]["shifted-softmax"]["optim"]["nesterov"] is True  # the baseline's recipe
     assert record["environment"]["plugins"][GOOD] == "1.2.0"
 
 
 def test_a_broken_plugin_costs_one_line_and_nothing_else(ltbench: Run) -> None:
     done = ltbench("list", "methods", "--json", having=(GOOD, BROKEN))
     assert done.returncode == 0
-    assert {"baseline", "balanced-softmax"} <= set(names(done.stdout))
+    assert {"baseline", "shifted-softmax"} <= set(names(done.stdout))
     (line,) = done.stderr.splitlines()
     assert "plugin 'broken-loss' (ltbench-broken 0.3.0) is broken" in line
     assert "No module named 'a_package_nobody_installed'" in line
@@ -124,6 +124,7 @@ def test_two_distributions_with_one_entry_point_name_both_load(ltbench: Run) -> 
         "ltbench:datasets": "ok",
         "ltbench:fusers": "ok",
         "ltbench:methods": "conflict",
+        "ltbench:zoo": "ok",
         "other-baselines:methods": "conflict",
     }
 

@@ -1,6 +1,6 @@
 """Balanced softmax (Ren et al. 2020): the baseline with the log of the training counts added to the logits in training.
 
-ltbench --plugin docs/examples/balanced_softmax.py run --method balanced-softmax
+ltbench --plugin docs/examples/shifted_softmax.py run --method shifted-softmax
 """
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from ltbench.method import OneClassifier
 from ltbench.plugin import MethodSpec, hookimpl
 
 
-class BalancedSoftmax(OneClassifier):
+class ShiftedSoftmax(OneClassifier):
     class Config(OneClassifier.Config):
         tau: float = Field(1.0, ge=0, description="weight of the log counts")
 
@@ -24,8 +24,8 @@ class BalancedSoftmax(OneClassifier):
 @hookimpl
 def ltbench_methods():
     yield MethodSpec(
-        "balanced-softmax",
-        target="balanced_softmax:BalancedSoftmax",
+        "shifted-softmax",
+        target="shifted_softmax:ShiftedSoftmax",
         summary="Softmax over logits shifted by the log of the training counts.",
         paper="Ren et al. 2020",
         recipe="baseline",

@@ -1,0 +1,39 @@
+"""Every method of the zoo: the public contract suite, the baseline's budget on glyphs-lt, a paragraph in docs/methods.md."""
+
+from pathlib import Path
+
+import ltbench_zoo
+import pytest
+
+from ltbench.manager import plugins
+from ltbench.recipes import resolve
+from ltbench.testing import check_method
+
+SPECS = {spec.name: spec for spec in ltbench_zoo.ltbench_methods()}
+PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_keeps_the_promises_of_a_method(name: str) -> None:
+    check_method(name)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_shares_the_baselines_budget_on_glyphs(name: str) -> None:
+    """One backbone, augmentation, precision; as many epochs of the same batches wherever the backbone learns."""
+    ours, theirs = (resolve(methods=[method], dataset="glyphs-lt") for method in (name, "baseline"))
+    assert ours.notes == []
+    for part in ("backbone", "augment", "mixing", "compute"):
+        assert getattr(ours.config, part) == getattr(theirs.config, part)
+    if not SPECS[name].requires:
+        first, baseline = ours.method_configs[name].optim, theirs.method_configs["baseline"].optim  # type: ignore[attr-defined]
+        own = {"weight_decay"} if name == "weight-balancing" else set()  # its first stage is a strong weight decay
+        assert first.model_dump(exclude=own) == baseline.model_dump(exclude=own)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_says_where_it_comes_from(name: str) -> None:
+    assert SPECS[name].paper
+    assert SPECS[name].summary
+    assert f"## {name}\n" in PAGE.read_text(encoding="utf-8")
+    assert plugins().methods.load(name).__doc__
