@@ -94,7 +94,7 @@ def test_it_runs_on_images_that_a_user_has(ltb, own_cache: Path, tmp_path: Path)
     answer = reproduce(ltb, *command[1:], "--on-bad-image", "skip", "--out", tmp_path / "out", "--results", kept)
     assert answer["dataset"]["name"] == "imagenet-lt"
     assert set(answer["rows"]) >= {"baseline", "experts_oracle"}
-    skipped = [json.loads(file.read_text())["dataset"]["skipped"] for file in kept.glob("*/*.json")]
+    skipped = [json.loads(file.read_text())["dataset"]["skipped"] for file in kept.glob("*/*--*.json")]
     assert skipped
     assert all(one == {"train": [f"train/{broken.parent.name}/{broken.name}"]} for one in skipped)
     said = (tmp_path / "out" / "REPRODUCTION.md").read_text()

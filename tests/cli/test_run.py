@@ -40,7 +40,7 @@ def test_a_run_prints_the_folds_and_leaves_its_records(ltb, tmp_path: Path) -> N
     assert "alone" in rows[0]
     assert "control" in rows[1]
     assert "upper bound" in rows[4]
-    written = list((tmp_path / "results" / "glyphs-lt").glob("*.json"))
+    written = list((tmp_path / "results" / "glyphs-lt").glob("*--*.json"))
     assert len(written) == 4
     table = ltbench.load_results(tmp_path / "results")
     assert sorted(zip(table["methods"], table["fuser"], strict=True)) == [
@@ -291,7 +291,7 @@ def two_processes(shared_cache: Path) -> tuple[dict[str, Any], Path]:
 def test_two_processes_train_together_and_one_of_them_writes(two_processes: tuple[dict[str, Any], Path]) -> None:
     answer, cache = two_processes
     assert len(answer["records"]) == 3
-    assert len(list(cache.glob("runs/*/records/*/*.json"))) == 3
+    assert len(list(cache.glob("runs/*/records/*/*--*.json"))) == 3
     for stage in answer["stages"]:
         report = json.loads((Path(stage["folder"]) / "stage.json").read_text())
         assert report["num_processes"] == 2

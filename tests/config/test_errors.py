@@ -167,7 +167,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "cannot be read" in message(config_files=(tmp_path,))
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b"# caf\xe9\n")
-    assert "cannot be read" in message(config_files=(latin,))
+    assert "is not UTF-8" in message(config_files=(latin,))
 
 
 def test_an_error_in_a_recipe_names_the_recipe(recipe: Recipe) -> None:

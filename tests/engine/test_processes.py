@@ -149,7 +149,7 @@ def test_two_processes_leave_the_record_of_one(
         for epoch, (loss, _) in theirs.items():
             assert ours[epoch][0] == pytest.approx(loss, rel=1e-3), (method, epoch)
         assert_same_logits(stored_logits(two_processes, method), stored_logits(tmp_path, method))
-    for file in tmp_path.glob("runs/*/records/*/*.json"):
+    for file in tmp_path.glob("runs/*/records/*/*--*.json"):
         expected = read_record(file)
         (made,) = two_processes.glob(f"runs/*/records/*/{file.name}")
         record = read_record(made)
@@ -204,7 +204,7 @@ def test_torchrun_starts_processes_that_train_together(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert [record["num_processes"] for record in answer["records"]] == [2, 2]
-    assert len(list(tmp_path.glob("runs/*/records/*/*.json"))) == 2
+    assert len(list(tmp_path.glob("runs/*/records/*/*--*.json"))) == 2
 
 
 def test_processes_are_not_started_by_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_the_old_leaderboard_stays(ltb: Ltb, disk: Disk) -> None:
 def test_the_old_records_stay(ltb: Ltb, disk: Disk, cache: Path) -> None:
     results = disk.folder / "results"
     assert ltb(*RUN, "--results", results).code == 0
-    for path in results.rglob("*.json"):
+    for path in results.rglob("*--*.json"):
         path.write_text("{}\n")
     disk.fill()
     before = disk.files()
