@@ -14,7 +14,7 @@ from tiny import TINY
 
 import ltbench
 from ltbench.classes import classes_of
-from ltbench.engine.evaluate import Measured, SingleMember, make_fuser
+from ltbench.engine.evaluate import Measured, SingleMember, make_fuser, refuse_unfused
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.fuser import Fuser, MemberLogits
 from ltbench.logits import LogitsFolder, SplitLogits
@@ -115,6 +115,28 @@ def test_members_that_no_fuser_joins_are_refused() -> None:
     content.test.members[1:] = [MemberLogits("other", "mine", torch.arange(CLASSES), "none", torch.zeros(3, CLASSES))]
     with pytest.raises(UsageError, match=r"members full, other must be fused.*--fuser \(kl, soft, "):
         Measured(make_fuser("none", classes_of([10] * CLASSES)), content)
+
+
+@pytest.mark.parametrize(
+    ("names", "outside", "complaint"),
+    [
+        (["a", "b"], ["none", "zero"], r"^members a, b must be fused: each answers on its own\. Choose"),
+        (["a", "b"], ["reject", "zero"], r"^members a, b .* on its own, none over all classes\. Choose"),
+        (["a"], ["reject"], r"^member a covers some of the classes alone, and must be fused\. Choose"),
+    ],
+)
+def test_why_members_make_no_posterior(names: list[str], outside: list[str], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        refuse_unfused(names, outside)
+    refuse_unfused(["a"], ["none"])
+
+
+@pytest.mark.parametrize("name", ["none", "logit-adjustment"])
+def test_a_fuser_knows_the_classes_it_is_made_for(name: str) -> None:
+    classes = classes_of([10] * CLASSES)
+    fuser = make_fuser(name, classes)
+    assert fuser.classes is classes
+    assert fuser.num_classes == CLASSES
 
 
 def test_a_record_holds_the_values_of_its_logits(ltb, own_cache: Path, tmp_path: Path) -> None:

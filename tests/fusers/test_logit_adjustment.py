@@ -68,7 +68,7 @@ def test_what_it_cannot_do_is_one_line() -> None:
     fuser = LogitAdjustment(4)
     with pytest.raises(UsageError, match=r"^LogitAdjustment needs the classes' training counts: get_fuser\("):
         fuser.log_posterior([full(0)])
-    fuser.classes = classes_of([5, 3, 0, 1])
+    fuser.classes = classes_of([5, 3, 0, 2])
     with pytest.raises(DataError, match=r"^class 2 has no training image"):
         fuser.log_posterior([full(0)])
     fuser.classes = classes_of(COUNTS)
