@@ -125,7 +125,7 @@ OPTIONS_OF_RUN = [
     twice("--dataset", "leaderboard"),
     twice("--folds", "fuse", "somewhere", "-f", "soft"),
     twice("--data-root", "data", "check", "folder"),
-    twice("--directory", "plugin", "new", "focal"),
+    twice("--directory", "plugin", "new", "my-own"),
 ]
 
 SETTINGS_OF_RUN = [
@@ -300,10 +300,10 @@ OTHER_COMMANDS = [
     named("json", "there is a Python module of that name"),
     named("torch", "there is a Python module of that name"),
     named("methods", "it means something else in 'ltbench run'"),
-    Bad(("plugin", "new", "focal"), 2, "focal exists already", {"focal": ""}),
-    Bad(("plugin", "new", "focal", "--directory", "a_file"), 2, "Directory 'a_file' is a file.", {"a_file": ""}),
+    Bad(("plugin", "new", "my-own"), 2, "my-own exists already", {"my-own": ""}),
+    Bad(("plugin", "new", "my-own", "--directory", "a_file"), 2, "Directory 'a_file' is a file.", {"a_file": ""}),
     Bad(
-        ("plugin", "new", "focal", "--directory", "a_file/x"), 4, "cannot be written: Not a directory.", {"a_file": ""}
+        ("plugin", "new", "my-own", "--directory", "a_file/x"), 4, "cannot be written: Not a directory.", {"a_file": ""}
     ),
 ]
 
