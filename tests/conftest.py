@@ -5,9 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tiny import Outcome
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the networks of the tests are tiny
+# Nothing is judged by how long it takes: on a busy machine any example may take long.
+settings.register_profile("untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 os.environ["COLUMNS"] = "160"  # pytest-xdist sets 80 in its workers; the tests read whole rows
 
 

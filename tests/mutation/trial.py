@@ -50,8 +50,10 @@ class Trials:
         for name in preload:
             importlib.import_module(name)
         gc.freeze()  # pytest collects garbage at its end, and the imported libraries hold none
-        # A failing example is all that is asked for: it is not made smaller, and a trial repeats.
-        settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate], derandomize=True, database=None)
+        # A failing example is all that is asked for: it is not made smaller, and a trial repeats. Where the project's tests
+        # have a profile of their own, it must be made from this one.
+        phases = [Phase.explicit, Phase.generate]
+        settings.register_profile("mutation", phases=phases, derandomize=True, database=None, deadline=None)
         settings.load_profile("mutation")
         self._log = copy / ".trial.log"
 
