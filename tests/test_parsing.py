@@ -54,9 +54,9 @@ def test_what_is_no_name(name: str) -> None:
     ("arguments", "complaint"),
     [
         (["--config", "deep.toml"], "deep.toml: nested too deeply; 32 tables"),
-        (["--config", "latin.toml"], "configuration file latin.toml cannot be read: 'utf-8' codec"),
+        (["--config", "latin.toml"], "configuration file latin.toml is not UTF-8"),
         (["--set", f"baseline.lr={'[' * 50_000}"], "--set baseline.lr: nested too deeply; 32 tables"),
-        (["--set", f"baseline{'.a' * 9000}=1"], "a key of 9001 parts"),
+        (["--set", f"baseline{'.a' * 9000}=1"], "nested too deeply; 32 tables"),
     ],
 )
 def test_on_the_command_line(

@@ -28,6 +28,12 @@ def ltbench_on_run_error(run, error):
 """
 
 
+def hear_all() -> None:
+    """A shell's background jobs ignore SIGINT, and what nohup starts SIGHUP."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def training(tmp_path: Path, *more: str, prefix: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
     """A command that trains and has finished two epochs."""
@@ -39,7 +45,7 @@ def training(tmp_path: Path, *more: str, prefix: tuple[str, ...] = ()) -> Iterat
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        preexec_fn=hear_all,
     )
     try:
         assert process.stdout is not None

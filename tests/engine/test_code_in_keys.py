@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from tiny import TINY, in_subprocess
 
-import ltbench
 from ltbench.engine.keys import STOPS
 
-ROOT = Path(ltbench.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 STAGES, FEATURES, EVALUATIONS = ("stage/*",), ("features/*",), ("evaluation/*",)
 OF_FILES = tuple(

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import ltbench
 from ltbench.engine.syntax import read_syntax
 
-ROOT = Path(ltbench.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for part in ("ltbench", "plugins") for path in (ROOT / part).rglob("*.py"))
 
 USUAL = '''"""A module."""

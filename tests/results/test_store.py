@@ -61,7 +61,7 @@ def test_only_records_are_read_in_a_folder(tmp_path: Path) -> None:
         (lambda text: text.replace('"seed": 0', '"sead": 0'), "Field required"),
         (lambda text: text.replace('"seed": 0', '"seed": 0, "seed": 0'), "the key 'seed' is given twice"),
         (lambda text: text.replace('"notes": []', f'"notes": {"[" * 100_000}'), "nested too deeply; 32 tables"),
-        (lambda text: text.replace('"fuser_state": {}', f'"fuser_state": {"[" * 40 + "]" * 40}'), "nested more than"),
+        (lambda text: text.replace('"fuser_state": {}', f'"fuser_state": {"[" * 40 + "]" * 40}'), "nested too deeply"),
         (lambda text: text.replace('"schema_version": 2', '"schema_version": 1'), "version 1, .* make it again"),
     ],
 )

@@ -10,9 +10,10 @@ from ltbench_zoo.heads import ScaledHead
 from ltbench_zoo.lws import LearnedScales
 from ltbench_zoo.second_stage import SecondStage
 from ltbench_zoo.tau_norm import TauNormalised, normalised
-from methods.offline import Offline, long_tailed
 from torch import Tensor
 from torch.nn import functional as F
+
+from .offline import Offline, long_tailed
 
 COUNTS = [120, 30, 8]
 

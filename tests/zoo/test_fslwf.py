@@ -7,12 +7,13 @@ import pytest
 import torch
 from ltbench_zoo.few_shot_head import FewShotHead
 from ltbench_zoo.fslwf import FSLwF
-from methods.offline import Offline, long_tailed
 from torch import Tensor
 
 from ltbench.errors import UsageError
 from ltbench.method import Member
 from ltbench.step import Clock, Engine, Minibatch, Step
+
+from .offline import Offline, long_tailed
 
 COUNTS = [150, 40, 30, 8, 6]
 """Base classes 0 to 2, novel ones 3 and 4."""

@@ -7,12 +7,12 @@ import pytest
 import torch
 from ltbench_zoo.heads import ScaledHead
 from ltbench_zoo.mislas import MiSLAS, only_look, smoothing_of
-from methods.offline import Offline, long_tailed
 from torch import nn
 
 from ltbench.method import Member
 from ltbench.step import Clock, Engine, Minibatch, Output, Step
 
+from .offline import Offline, long_tailed
 from .steps import COUNTS, drawn, softmax
 
 
