@@ -194,6 +194,7 @@ OUTSIDE = {
     "ltbench.engine.run": "the order of things; what is computed lies in the modules that it calls",
     "ltbench.engine.stages": "makes keys, keeps folders",
     "ltbench.engine.syntax": "makes keys",
+    "ltbench.fake_context": "for tests of methods",
     "ltbench.forks": "shared trunks: in the key of a method that imports it; none of those that come along does",
     "ltbench.hookspecs": "documents hooks",
     "ltbench.hyperparameters": "'ltbench show'",
