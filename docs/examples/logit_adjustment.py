@@ -3,7 +3,7 @@
 What is not rare needs a larger margin; at test the plain logits are those of a balanced prior. On a classifier that was
 trained so the post-hoc form (log_prior.py) would adjust twice.
 
-ltbench --plugin docs/examples/logit_adjustment.py run --method logit-adjusted
+ltbench --plugin docs/examples/logit_adjustment.py run --method prior-shifted
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class LogitAdjusted(OneClassifier):
 @hookimpl
 def ltbench_methods() -> Iterator[MethodSpec]:
     yield MethodSpec(
-        "logit-adjusted",
+        "prior-shifted",
         target="logit_adjustment:LogitAdjusted",
         summary="Cross entropy of the logits plus tau times the log of the class frequencies.",
         paper="Menon et al. 2021",
