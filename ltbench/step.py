@@ -156,8 +156,10 @@ class Step:
 
     @cached_property
     def outputs(self) -> Outputs:
-        """Member -> logits float[B, K] and features float[B, D] of the first view, computed when asked for. Where there are several
-        views, all are computed in one pass; :meth:`forward` of the images is for the first alone."""
+        """Member -> logits float[B, K] and features float[B, D] of the first view, computed when asked for.
+
+        Of several views all are computed in one pass; :meth:`forward` of the images is for the first alone.
+        """
         return self.view_outputs[0] if len(self.views) > 1 else self.forward(self.images)
 
     @cached_property

@@ -21,7 +21,8 @@ from .table import ALL, FILES, METHODS, RUN
 
 TRAINED = ("baseline", *METHODS)
 
-LOGITS_CLOSE = {"rtol": 1e-3, "atol": 2e-3}
+LOGITS_CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+"""Their standard deviation is 0.2 to 8."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def losses(cache: Path, method: str) -> list[tuple[int, float]]:
 def test_two_processes_train_as_one_does(caches: dict[str, Path], method: str) -> None:
     one, two = losses(caches["one"], method), losses(caches["two"], method)
     assert [epoch for epoch, _ in one] == [epoch for epoch, _ in two] == [1, 2]
-    assert [loss for _, loss in two] == pytest.approx([loss for _, loss in one], rel=1e-3)
+    assert [loss for _, loss in two] == pytest.approx([loss for _, loss in one], rel=1e-5)
     ours, theirs = logits(caches["two"], method), logits(caches["one"], method)
     for mine, other in zip((*ours.val.members, *ours.test.members), (*theirs.val.members, *theirs.test.members)):
         assert mine.name == other.name
