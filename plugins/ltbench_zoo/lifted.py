@@ -20,7 +20,7 @@ class Lifted(OneClassifier):
 
     class Config(OneClassifier.Config):
         margin: float = Field(1.0, ge=0, description="alpha: distance up to which negatives are pushed away")
-        weight: float = Field(0.1, ge=0, description="of the lifted loss beside cross entropy")
+        weight: float = Field(0.01, ge=0, description="of the lifted loss beside cross entropy")
         samples_per_class: int = Field(4, ge=2, description="samples of each class in a class-aware batch")
 
     def sampler(self, context: MethodContext) -> EpochSampler:

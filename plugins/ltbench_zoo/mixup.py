@@ -5,8 +5,7 @@ x~ = lambda x_i + (1 - lambda) x_j and the loss lambda L(y_i) + (1 - lambda) L(y
 
 from pydantic import Field
 
-from ltbench.data.augment_config import MixConfig
-from ltbench.method import OneClassifier
+from ltbench.method import MixConfig, OneClassifier
 
 
 class Mixup(OneClassifier):

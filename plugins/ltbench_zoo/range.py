@@ -23,7 +23,7 @@ class Range(OneClassifier):
         margin: float = Field(0.1, ge=0, description="m: distance up to which the nearest centres are pushed apart")
         intra: float = Field(0.5, ge=0, description="alpha: weight of the distances within classes")
         inter: float = Field(0.5, ge=0, description="beta: weight of the distance between the nearest centres")
-        weight: float = Field(0.1, ge=0, description="lambda: of the range loss beside cross entropy")
+        weight: float = Field(0.001, ge=0, description="lambda: of the range loss beside cross entropy")
         samples_per_class: int = Field(4, ge=2, description="samples of each class in a class-aware batch")
 
     def sampler(self, context: MethodContext) -> EpochSampler:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.method import Member, MethodContext, OneClassifier
+from ltbench.method import Member, MethodContext, OneClassifier, Training
 from ltbench.optim import OptimConfig
 from ltbench.step import Step
 from ltbench_zoo.weights import class_balanced
@@ -21,9 +21,7 @@ class WeightBalancing(OneClassifier):
     """Both stages are this method's own: its features are not the baseline's."""
 
     class Config(OneClassifier.Config):
-        optim: OptimConfig = Field(
-            OptimConfig(epochs=100, batch_size=512, lr=0.2, weight_decay=5e-3), description="of the first stage"
-        )
+        weight_decay: float = Field(5e-3, ge=0, description="of the first stage, in place of optim.weight_decay")
         classifier: OptimConfig = Field(
             OptimConfig(epochs=10, batch_size=64, lr=0.01, weight_decay=0.1), description="of the second stage"
         )
@@ -48,7 +46,14 @@ class WeightBalancing(OneClassifier):
             return loss
 
         features = context.features(member.backbone, "train", self.config.views)
-        context.train(member, optim=self.config.classifier, features=features, update=update, label="classifier")
+        result = context.train(
+            member, optim=self.config.classifier, features=features, update=update, label="classifier"
+        )
+        context.log(member="classifier", best_epoch=result.best_epoch, best_accuracy=result.best_accuracy)
+
+    def training(self) -> Training:
+        decay = {"weight_decay": self.config.weight_decay}
+        return {**super().training(), "optim": self.config.optim.model_copy(update=decay)}
 
     def balanced_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """w_y (-log p_y), mean over the batch; the weights have mean 1 over the classes (Cui et al. 2019)."""

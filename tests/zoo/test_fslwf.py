@@ -1,19 +1,15 @@
 """FSLwF: generated weights by hand; episodes ask about no exemplar; the network never sees a Few-shot image."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from ltbench_zoo.few_shot_head import FewShotHead
 from ltbench_zoo.fslwf import FSLwF
-from torch import Tensor
+from methods.drawn import long_tailed
 
 from ltbench.errors import UsageError
 from ltbench.method import Member
-from ltbench.step import Clock, Engine, Minibatch, Step
-
-from .offline import Offline, long_tailed
+from ltbench.testing import FakeContext
 
 COUNTS = [150, 40, 30, 8, 6]
 """Base classes 0 to 2, novel ones 3 and 4."""
@@ -61,29 +57,18 @@ def test_logits_are_scaled_cosines() -> None:
     assert head.scale.requires_grad
 
 
-def trained() -> tuple[FSLwF, "Noting", Member]:
+def trained() -> tuple[FSLwF, FakeContext, Member]:
     features, labels = long_tailed(COUNTS, views=5)
-    context, method = Noting(features, labels, len(COUNTS)), FSLwF()
-    (member,) = members = method.build(context)  # type: ignore[arg-type]
-    method.fit(context, members)  # type: ignore[arg-type]
+    context, method = FakeContext(labels=labels, features=features), FSLwF()
+    (member,) = members = method.build(context)
+    method.fit(context, members)
     return method, context, member
-
-
-class Noting(Offline):
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
-        self.val_split = SimpleNamespace(labels=torch.arange(5).repeat(4))
-        self.asked: list[dict] = []
-
-    def train(self, member: Member, **arguments: object) -> object:
-        self.asked.append(arguments)
-        return super().train(member, **arguments)
 
 
 def test_only_base_classes_are_trained_on_and_selected_on() -> None:
     """A Few-shot image in stage 1 would make the network another one, and the comparison meaningless."""
     _, context, _ = trained()
-    network, episodes = context.asked
+    network, episodes = context.trained
     labels = context.train_split.labels
     seen = labels[network["sampler"].indices(0, torch.Generator().manual_seed(0))]
     assert torch.bincount(seen).tolist() == COUNTS[:3]
@@ -97,7 +82,7 @@ def test_only_base_classes_are_trained_on_and_selected_on() -> None:
 def test_logits_of_novel_classes_play_no_part_in_the_first_stage() -> None:
     _, context, _ = trained()
     logits, targets = torch.randn(4, 5), torch.tensor([0, 1, 2, 0])
-    loss = context.asked[0]["loss"]
+    loss = context.trained[0]["loss"]
     assert torch.equal(loss(logits, targets), loss(logits + torch.tensor([0, 0, 0, 7.0, -7.0]), targets))
 
 
@@ -109,32 +94,26 @@ def test_few_shot_weights_are_made_of_all_their_training_images() -> None:
         assert np.allclose(member.head.weight[number].detach(), expected, atol=1e-4)
 
 
-def episode(method: FSLwF, features: Tensor, targets: Tensor) -> float:
-    places = torch.arange(len(targets))
-    engine = Engine(lambda x: {}, lambda: torch.Generator().manual_seed(3), None, lambda values, batch: values)
-    batch = Minibatch((features,), targets, places, places, len(targets))
-    return float(method.episode(Step(batch, Clock(0, 1, 0, 1), engine)))
-
-
 def test_an_episode_by_hand() -> None:
-    method, _, member = trained()
-    head = member.head
-    targets = torch.tensor([0] * 7 + [1] * 7)
+    """Exemplars are not asked about: that would teach the generator to repeat what it was shown."""
+    method, context, member = trained()
+    head, labels = member.head, context.train_split.labels
+    indices = torch.cat([(labels == number).nonzero().flatten()[:7] for number in (0, 1)])
     features = torch.randn(14, 3, generator=torch.Generator().manual_seed(8))
-    novel = int(torch.randperm(2, generator=torch.Generator().manual_seed(3))[0])
-    own = (targets == novel).nonzero().flatten()
+    step = context.step(member, indices, views=[features])
+    novel = int(torch.randperm(2, generator=context.generator("step 0"))[0])
+    own = (step.targets == novel).nonzero().flatten()
     weight = head.weight.detach().double().numpy().copy()
-    base = [number for number in range(3) if number != novel]
-    weight[novel] = generated(head, features[own[:5]].double().numpy(), base)
+    weight[novel] = generated(head, features[own[:5]].double().numpy(), [k for k in range(3) if k != novel])
     asked = [place for place in range(14) if place not in own[:5].tolist()]
-    logits = float(head.scale) * unit(features[asked].double().numpy()) @ unit(weight).T[:, :3]
-    picked = logits[np.arange(len(asked)), targets[asked].numpy()]
+    logits = head.scale.item() * unit(features[asked].double().numpy()) @ unit(weight).T[:, :3]
+    picked = logits[np.arange(len(asked)), step.targets[asked].numpy()]
     expected = (np.log(np.exp(logits).sum(axis=1)) - picked).mean()
-    assert episode(method, features, targets) == pytest.approx(expected, abs=1e-4)
+    assert method.episode(step).item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_data_set_of_few_shot_classes_alone_is_refused() -> None:
     features, labels = long_tailed([8, 6], views=5)
-    context, method = Noting(features, labels, 2), FSLwF()
+    context, method = FakeContext(labels=labels, features=features), FSLwF()
     with pytest.raises(UsageError, match="needs classes that are not Few-shot"):
-        method.fit(context, method.build(context))  # type: ignore[arg-type]
+        method.fit(context, method.build(context))

@@ -7,12 +7,12 @@ import pytest
 import torch
 from ltbench_zoo.heads import ScaledHead
 from ltbench_zoo.mislas import MiSLAS, only_look, smoothing_of
+from methods.drawn import long_tailed
 from torch import nn
 
-from ltbench.method import Member
 from ltbench.step import Clock, Engine, Minibatch, Output, Step
+from ltbench.testing import FakeContext
 
-from .offline import Offline, long_tailed
 from .steps import COUNTS, drawn, softmax
 
 
@@ -53,33 +53,20 @@ def test_looking_learns_statistics_and_nothing_else() -> None:
     assert changed == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
 
 
-class OnMixup(Offline):
-    """Its first stage is mixup; every training is noted."""
-
-    def stage(self, method: str) -> list[Member]:
-        assert method == "mixup"
-        return [self.baseline]
-
-    def train(self, member: Member, **arguments: object) -> object:
-        self.asked = [*getattr(self, "asked", []), arguments]
-        return super().train(member, **arguments)
-
-
 def test_statistics_come_first_and_from_class_balanced_images() -> None:
-    context = OnMixup(*long_tailed([120, 30, 8], views=5), num_classes=3)
-    method = MiSLAS()
-    members = method.build(context)  # type: ignore[arg-type]
-    method.fit(context, members)  # type: ignore[arg-type]
-    statistics, classifier = context.asked
+    features, labels = long_tailed([120, 30, 8], views=5)
+    context, method = FakeContext(labels=labels, features=features, stages=["mixup"]), MiSLAS()
+    members = method.build(context)
+    method.fit(context, members)
+    statistics, classifier = context.trained
     assert "features" not in statistics
     assert statistics["optim"].epochs == 1
-    labels = context.train_split.labels
     drawn_labels = labels[statistics["sampler"].indices(0, torch.Generator().manual_seed(0))]
     assert torch.bincount(drawn_labels).min() > 35
     assert len(classifier["features"]) == 5
     head = members[0].head
     assert isinstance(head, ScaledHead)
-    assert torch.equal(head.linear.weight, context.baseline.head.weight)
+    assert torch.equal(head.linear.weight, context.stage("mixup")[0].head.weight)
     assert {name for name, value in head.named_parameters() if value.requires_grad} == {
         "scales",
         "linear.weight",

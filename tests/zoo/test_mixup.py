@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from ltbench_zoo.mixup import Mixup
 
-from ltbench.data.augment_config import MixConfig
+from ltbench.method import MixConfig
 from ltbench.mixing import Mixed
 
 from .steps import drawn, softmax, step_of

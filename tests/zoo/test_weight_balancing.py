@@ -6,6 +6,8 @@ from ltbench_zoo.weight_balancing import WeightBalancing, project, radius_of
 
 from ltbench.engine.context import StageContext, build, fit
 from ltbench.method_contract import workbench
+from ltbench.optim import OptimConfig
+from ltbench.testing import FakeContext
 
 from .steps import COUNTS, drawn, knowing, softmax
 
@@ -31,10 +33,20 @@ def test_the_loss_weighs_by_effective_numbers() -> None:
     assert np.isclose(float(knowing(WeightBalancing()).balanced_loss(logits, targets)), expected, rtol=1e-5)
 
 
+def test_the_first_stage_decays_strongly_whatever_the_baselines_recipe_says() -> None:
+    """Without a recipe of its own it takes the baseline's, which would turn it into another baseline."""
+    context, method = FakeContext([120, 30, 8]), WeightBalancing(WeightBalancing.Config(optim=OptimConfig(lr=0.3)))
+    method.fit(context, method.build(context))
+    first, second = context.trained
+    assert first["optim"] == OptimConfig(lr=0.3, weight_decay=5e-3)
+    assert second["optim"] == method.config.classifier
+    assert len(second["features"]) == 5
+
+
 def test_no_norm_leaves_the_radius_in_training(tmp_path) -> None:
     """The last thing that happens to a step's weights is the projection, not the optimiser's step."""
-    short = {"epochs": 1, "batch_size": 32, "lr": 0.5, "weight_decay": 0.0}
-    method = WeightBalancing(WeightBalancing.Config(optim=short, classifier=short, threshold=0.0))  # type: ignore[arg-type]
+    short = OptimConfig(epochs=1, batch_size=32, lr=0.5, weight_decay=0.0)
+    method = WeightBalancing(WeightBalancing.Config(optim=short, classifier=short, threshold=0.0))
     context = StageContext("weight-balancing", workbench(tmp_path), tmp_path, {})
     members = build(method, context)
     smallest = []
