@@ -29,6 +29,11 @@ class FewShotHead(CosineHead):
         self.keys = nn.Parameter(torch.randn(num_classes, num_features) * (2 / num_features) ** 0.5)
         self.attention_scale = nn.Parameter(torch.tensor(float(attention_scale)))
 
+    def let_generator_learn(self, learns: bool) -> None:
+        """Stage 1 trains the classifier alone: what takes no part in a loss must not be among what learns."""
+        for parameter in (self.phi_avg, self.phi_att, *self.query.parameters(), self.keys, self.attention_scale):
+            parameter.requires_grad_(learns)
+
     def compare(self, features: Tensor, weight: Tensor) -> Tensor:
         """Logits float[B, C] with other weights float[C, D]."""
         return self.scale * F.linear(F.normalize(features), F.normalize(weight))

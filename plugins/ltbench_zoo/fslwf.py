@@ -37,28 +37,30 @@ class FSLwF(OneClassifier):
         return FewShotHead(num_features, num_classes, self.config.scale, self.config.attention_scale)
 
     def fit(self, context: MethodContext, members: list[Member]) -> None:
-        self._is_base = torch.ones(len(context.classes), dtype=torch.bool)
-        self._is_base[context.classes.folds["few"]] = False
-        if not self._is_base.any():
+        self.is_base = torch.ones(len(context.classes), dtype=torch.bool)
+        self.is_base[context.classes.folds["few"]] = False
+        if not self.is_base.any():
             raise UsageError("fslwf needs classes that are not Few-shot: its base classes.")
-        super().fit(context, members)
         (member,) = members
-        self._head = cast(FewShotHead, member.head)
+        self.classifier = cast(FewShotHead, member.head)
+        self.classifier.let_generator_learn(False)
+        super().fit(context, members)
+        self.classifier.let_generator_learn(True)
         features = context.features(member.backbone, "train", self.config.views)
-        self._train_generator(member, features)
-        self._make_novel(features[0], context.train_split.labels)
+        self.train_generator(member, features)
+        self.make_novel(features[0], context.train_split.labels)
 
     def sampler(self, context: MethodContext) -> EpochSampler:
-        return SubsetSampler(self._base_positions(context.train_split.labels))
+        return SubsetSampler(self.base_positions(context.train_split.labels))
 
     def training(self) -> Training:
         labels = self.context.val_split.labels
-        positions = self._base_positions(labels)
+        positions = self.base_positions(labels)
         return {**super().training(), "validation": Validation(positions, labels[positions])}
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy among the base classes."""
-        return F.cross_entropy(logits.masked_fill(~self._is_base.to(logits.device), -torch.inf), targets)
+        return F.cross_entropy(logits.masked_fill(~self.is_base.to(logits.device), -torch.inf), targets)
 
     def episode(self, step: Step) -> Tensor:
         """Half of the classes of a batch are taken for novel: their exemplars make their weights, all others are queries."""
@@ -68,19 +70,22 @@ class FSLwF(OneClassifier):
         novel = present[torch.randperm(len(present), generator=step.generator).to(present.device)[: len(present) // 2]]
         earlier = (targets[:, None] == targets).tril(diagonal=-1).sum(dim=1)
         shown = torch.isin(targets, novel) & (earlier < self.config.exemplars)
-        weight = self._head.weight.clone()
+        weight = self.classifier.weight.clone()
         if shown.any():
-            base = self._is_base.to(targets.device).index_fill(0, novel, False)
-            made, classes = self._head.generate(features[shown], targets[shown], base)
+            base = self.is_base.to(targets.device).index_fill(0, novel, False)
+            made, classes = self.classifier.generate(features[shown], targets[shown], base)
             weight = weight.index_put((classes,), made)
         asked = ~torch.isin(step.indices.to(targets.device), numbers[shown])
         if not asked.any():
             return weight.sum() * 0.0
-        return self.loss(self._head.compare(step.images[asked], weight), step.targets[asked])
+        # The mean over the queries of the whole batch, of which this process may have more or fewer than others.
+        share = asked.float().mean() / (~torch.isin(numbers, numbers[shown])).float().mean()
+        return share * self.loss(self.classifier.compare(step.images[asked], weight), step.targets[asked])
 
-    def _train_generator(self, member: Member, features: Tensor) -> None:
+    def train_generator(self, member: Member, features: Tensor) -> None:
+        """Stage 2, on features float[V, N, D] of the training split."""
         labels, config = self.context.train_split.labels, self.config
-        positions = self._base_positions(labels)
+        positions = self.base_positions(labels)
         self.context.train(
             member,
             optim=config.episodes,
@@ -93,14 +98,14 @@ class FSLwF(OneClassifier):
         )
 
     @torch.no_grad()
-    def _make_novel(self, features: Tensor, labels: Tensor) -> None:
+    def make_novel(self, features: Tensor, labels: Tensor) -> None:
         """The weights of the Few-shot classes from all their training images, features float[N, D]."""
-        exemplars, weight = ~self._is_base[labels], self._head.weight.data
+        exemplars, weight = ~self.is_base[labels], self.classifier.weight.data
         if exemplars.any():
             shown, targets = features[exemplars].to(weight.device), labels[exemplars].to(weight.device)
-            made, classes = self._head.generate(shown, targets, self._is_base.to(weight.device))
+            made, classes = self.classifier.generate(shown, targets, self.is_base.to(weight.device))
             weight[classes] = made
 
-    def _base_positions(self, labels: Tensor) -> Tensor:
+    def base_positions(self, labels: Tensor) -> Tensor:
         """Positions int64[M] of the samples of base classes."""
-        return self._is_base[labels].nonzero().flatten()
+        return self.is_base[labels].nonzero().flatten()

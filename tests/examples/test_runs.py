@@ -1,6 +1,6 @@
 """Trained by the command line, the examples come to the same on two processes as on one, and killed and resumed as whole."""
 
-import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,13 +8,8 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 from tiny import in_subprocess
+from trials import logits, losses, run_here, stage
 
-import ltbench
-from ltbench import manager
-from ltbench.engine import checkpoint
-from ltbench.engine.checkpoint import Progress
-from ltbench.logits import LogitsFolder, read_logits
-from ltbench.recipes import resolve
 from ltbench.results.store import read_record
 
 from .table import ALL, FILES, METHODS, RUN
@@ -32,58 +27,12 @@ def caches(shared_cache: Path) -> dict[str, Path]:
     found = {name: base / name for name in ("one", "two", "killed")}
     with FileLock(f"{base}.lock"):
         if not base.exists():
-            run_here(found["one"], kill=False)
-            assert run_here(found["killed"], kill=True) == len(TRAINED)
+            run = partial(run_here, methods=list(METHODS), fuser="log-prior", overrides=RUN[1::2], files=FILES)
+            run(found["one"], kill=False)
+            assert run(found["killed"], kill=True) == len(TRAINED)
             done = in_subprocess([*ALL, "--num-processes", 2], found["two"], timeout=900)
             assert done.code == 0, done.err
     return found
-
-
-class Killed(BaseException):
-    """Not an Exception, like KeyboardInterrupt."""
-
-
-def run_here(cache: Path, kill: bool) -> int:
-    """The run in this process. With ``kill`` each training ends when its second epoch is done and not yet kept, and the run is
-    started again; returns how often."""
-    begun, kills, add = False, 0, Progress.add
-
-    def add_or_die(progress: Progress, *arguments: object) -> None:
-        nonlocal begun
-        if kill and begun and progress.epochs_done == 1:
-            raise Killed
-        begun = True
-        add(progress, *arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("_files", "_loaded"):
-            patch.setattr(manager, name, getattr(manager, name))
-        patch.setenv("LTBENCH_CACHE", str(cache))
-        patch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
-        patch.setattr(Progress, "add", add_or_die)
-        manager.use_plugin_files(FILES)
-        config = resolve(methods=list(METHODS), fusers=["log-prior"], overrides=RUN[1::2]).config
-        while True:
-            try:
-                ltbench.run(config)
-            except Killed:
-                begun, kills = False, kills + 1
-            else:
-                return kills
-
-
-def stage(cache: Path, method: str) -> Path:
-    (folder,) = cache.glob(f"stages/{method}-*")
-    return folder
-
-
-def logits(cache: Path, method: str) -> LogitsFolder:
-    return read_logits(stage(cache, method) / "logits")
-
-
-def losses(cache: Path, method: str) -> list[tuple[int, float]]:
-    lines = [json.loads(line) for line in (stage(cache, method) / "log.jsonl").read_text().splitlines()]
-    return [(line["epoch"], line["loss"]) for line in lines if "epoch" in line]
 
 
 @pytest.mark.parametrize("method", TRAINED)

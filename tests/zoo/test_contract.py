@@ -4,6 +4,7 @@ from pathlib import Path
 
 import ltbench_zoo
 import pytest
+from examples.test_names import undocumented
 
 from ltbench.manager import plugins
 from ltbench.recipes import resolve
@@ -35,3 +36,10 @@ def test_it_says_where_it_comes_from(name: str) -> None:
     assert SPECS[name].summary
     assert f"## {name}\n" in PAGE.read_text(encoding="utf-8")
     assert plugins().methods.load(name).__doc__
+
+
+@pytest.mark.parametrize("file", sorted(Path(ltbench_zoo.__file__).parent.glob("*.py")), ids=lambda file: file.stem)
+def test_it_is_short_and_uses_documented_names_alone(file: Path) -> None:
+    source = file.read_text(encoding="utf-8")
+    assert [name for name in undocumented(source) if not name.startswith("ltbench_zoo.")] == []
+    assert file.stem == "__init__" or len(source.splitlines()) <= 120

@@ -79,6 +79,21 @@ def test_only_base_classes_are_trained_on_and_selected_on() -> None:
         assert torch.equal(context.val_split.labels[asked["validation"].indices], asked["validation"].targets)
 
 
+def test_the_generator_waits_for_the_second_stage() -> None:
+    """Parameters that learn but take no part in the loss end a training on two processes."""
+    features, labels = long_tailed(COUNTS, views=5)
+    learning: list[set[str]] = []
+
+    def answer(members: list[Member], arguments: dict[str, object]) -> float:
+        named = members[0].head.named_parameters()
+        learning.append({name for name, parameter in named if parameter.requires_grad})
+        return 0.0
+
+    context, method = FakeContext(labels=labels, features=features, answer=answer), FSLwF()
+    method.fit(context, members := method.build(context))
+    assert learning == [{"weight", "scale"}, {name for name, _ in members[0].head.named_parameters()}]
+
+
 def test_logits_of_novel_classes_play_no_part_in_the_first_stage() -> None:
     _, context, _ = trained()
     logits, targets = torch.randn(4, 5), torch.tensor([0, 1, 2, 0])

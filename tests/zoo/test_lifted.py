@@ -58,7 +58,7 @@ def test_a_batch_without_pairs_or_without_negatives_costs_nothing() -> None:
     for targets in (torch.tensor([0, 1, 2]), torch.tensor([0, 0, 0])):
         loss = lifted_structure(features, targets, 1.0)
         (gradient,) = torch.autograd.grad(loss, features)
-        assert float(loss) == 0
+        assert loss.item() == 0
         assert torch.equal(gradient, torch.zeros(3, 2))
 
 
