@@ -1,6 +1,7 @@
 """A cache folder that is never the user's own, and the command line in this process."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,16 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LTBENCH_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def forgotten_plugin_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The plugin files that a test wrote are unknown to the next one, which may write others of the same name."""
+    yield
+    folder = str(tmp_path_factory.getbasetemp().resolve())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -73,16 +73,6 @@ def _filled(text: str, made: dict[str, str]) -> str:
     for name, value in made.items():
         text = text.replace(f"{{{name}}}", value)
     return text
-
-
-@pytest.fixture(autouse=True)
-def _modules_of_plugin_files() -> Iterator[None]:
-    """A plugin file of another row may have the same name."""
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", "") and "pytest-of-" in str(sys.modules[name].__file__):
-            del sys.modules[name]
 
 
 def assert_one_line(row: Bad, done: Outcome) -> None:

@@ -141,7 +141,6 @@ def test_the_content_of_a_checkpoint_decides_the_key(keys, tmp_path: Path) -> No
 
 def test_a_failed_stage_is_trained_again(ltb, plugin_file, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = plugin_file("my_own_method", MINE)
-    monkeypatch.delitem(sys.modules, "my_own_method", raising=False)
     monkeypatch.setenv("FAIL", "1")
     failed = ltb("--plugin", path, "run", "--method", "mine", *TINY_MINE)
     assert failed.code == 3
