@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ltbench.engine.run import run
     from ltbench.fuser import Fuser, MemberLogits
     from ltbench.method import Member, Method
-    from ltbench.metrics import fold_accuracy
     from ltbench.plugin import DatasetSpec, FuserSpec, MethodSpec, hookimpl
+    from ltbench.results.metrics import fold_accuracy
     from ltbench.results.record import Record
     from ltbench.results.store import load_results
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from ltbench.config_errors import Keys, check
 from ltbench.data.base import Dataset
 from ltbench.fuser import Fuser
-from ltbench.layers import Layer, merge
-from ltbench.manager import plugin_code, plugins
+from ltbench.registry.manager import plugin_code, plugins
+from ltbench.settings.errors import Keys, check
+from ltbench.settings.layers import Layer, merge
 
 if TYPE_CHECKING:
     from ltbench.method import Method

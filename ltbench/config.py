@@ -1,14 +1,14 @@
-"""The settings of a run: what is trained and fused, on which data, and how. :mod:`ltbench.recipes` fills them in."""
+"""The settings of a run: what is trained and fused, on which data, and how. :mod:`ltbench.settings.recipes` fills them in."""
 
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ltbench.data.augment_config import AugmentConfig, MixConfig
+from ltbench.data.augmentation.augment_config import AugmentConfig, MixConfig
 from ltbench.data.folds import fold_rule
 from ltbench.errors import UsageError
-from ltbench.optim import LARGEST_BATCH
+from ltbench.training.optim import LARGEST_BATCH
 
 
 class DatasetConfig(BaseModel):

@@ -12,7 +12,7 @@ from ltbench.plugin import Check, DatasetSpec, FuserSpec, MethodSpec, hookspec
 if TYPE_CHECKING:
     import click
 
-    from ltbench.engine.plan import Run
+    from ltbench.plan import Run
     from ltbench.results.record import Record
 
 

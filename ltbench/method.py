@@ -15,16 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.backbones import Backbone
+from ltbench.backbones.backbone import Backbone
 from ltbench.classes import Classes
-from ltbench.data.augment import Augment, AugmentConfig
-from ltbench.data.augment_config import MixConfig
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment_config import MixConfig
 from ltbench.data.base import Split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.members import Outside
-from ltbench.optim import OptimConfig
-from ltbench.step import Minibatch, Step, minimised
-from ltbench.training import Loss, Round, Training, TrainingResult, Validation
+from ltbench.training.optim import OptimConfig
+from ltbench.training.request import Loss, Round, Training, TrainingResult, Validation
+from ltbench.training.step import Minibatch, Step, minimised
 
 __all__ = [
     "AugmentConfig",
@@ -109,12 +109,12 @@ class MethodContext(Protocol):
         """The one training loop: trains one or several members together, in place. Epochs, selected on validation accuracy,
         resumable after each of them.
 
-        Modules that members share (a backbone, or blocks of one: :func:`ltbench.forks.fork`) are computed once a step and once
-        in evaluation, and stored once. Of several members over the same classes the epoch is selected by the mean of their
-        logits, else by the mean of their accuracies, each on its own classes.
+        Modules that members share (a backbone, or blocks of one: :func:`ltbench.backbones.forks.fork`) are computed once a step
+        and once in evaluation, and stored once. Of several members over the same classes the epoch is selected by the mean of
+        their logits, else by the mean of their accuracies, each on its own classes.
 
         Args:
-            asked: see :class:`ltbench.training.Training`; ``optim`` is needed.
+            asked: see :class:`ltbench.training.request.Training`; ``optim`` is needed.
         """
 
     def batches(
@@ -130,7 +130,7 @@ class MethodContext(Protocol):
     ) -> Iterator[Minibatch]:
         """For a loop of one's own: this process's part of each batch of an epoch (from 0), on the device.
 
-        Arguments as in :class:`ltbench.training.Training`; targets are dataset class ids, nothing is mixed. What is drawn
+        Arguments as in :class:`ltbench.training.request.Training`; targets are dataset class ids, nothing is mixed. What is drawn
         depends on ``label`` and the epoch alone.
         """
 
@@ -225,7 +225,7 @@ class OneClassifier(Method):
         """Before the training: other weights to start from, say those of ``self.context.stage(...)``."""
 
     def training(self) -> Training:
-        """The arguments of the training (:class:`ltbench.training.Training`). Add to ``super().training()`` what else differs."""
+        """The arguments of the training (:class:`ltbench.training.request.Training`). Add to ``super().training()``."""
         arguments: Training = {"optim": self.config.optim, "sampler": self.sampler(self.context), "views": self.views()}
         if (mixing := self.mixing()) is not None:
             arguments["mixing"] = mixing
@@ -254,11 +254,11 @@ class OneClassifier(Method):
         return F.cross_entropy(logits, targets)
 
     def objective(self, step: Step) -> Tensor | Mapping[str, Tensor]:
-        """What is minimised in a step, see :data:`ltbench.training.Objective`; by default :meth:`loss` of the first view."""
+        """What is minimised, see :data:`ltbench.training.request.Objective`; by default :meth:`loss` of the first view."""
         return step.loss_of(self.loss)
 
     def update(self, step: Step, optimizer: torch.optim.Optimizer) -> Tensor:
-        """The whole step, see :data:`ltbench.training.Update`; by default down the gradient of :meth:`objective`."""
+        """The whole step, see :data:`ltbench.training.request.Update`; by default down the gradient of :meth:`objective`."""
         loss = minimised(self.objective(step))
         optimizer.zero_grad()
         step.backward(loss)

@@ -14,12 +14,14 @@ the manager refuses one that asks for another version than :data:`API_VERSION`.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 import pluggy
 
-from ltbench.names import LONGEST, RULE, is_name
+from ltbench.common.names import LONGEST, RULE, is_name
 
 API_VERSION = 2
 """Version of the plugin interface. It changes when a plugin written against the previous one would stop working."""
@@ -117,18 +119,49 @@ class FuserSpec(Spec):
     transductive: bool = False
 
 
+class Origin(Protocol):
+    """Where the files of a dataset come from. Asked without torch: its module imports nothing that is slow.
+
+    Attributes:
+        downloads: official files that a user has to get, each with the page it is on.
+    """
+
+    @property
+    def downloads(self) -> tuple[str, ...]: ...
+
+    def found(self, root: Path | None) -> tuple[str, str]:
+        """In words, for ``ltbench data list``: which lists, and which images are there. ``root``: folder to look in."""
+
+    def fetch(self, folder: Path | None) -> Iterator[tuple[Path, str]]:
+        """Download what may be downloaded, into ``folder`` or the cache; each file, and what was done.
+
+        Raises:
+            DataError: no connection, a damaged download, or the folder cannot be written.
+        """
+
+
 @dataclass(frozen=True)
 class DatasetSpec(Spec):
-    """A long-tailed dataset; ``target`` is a subclass of :class:`ltbench.data.Dataset`.
+    """A long-tailed dataset; ``target`` is a subclass of :class:`ltbench.data.base.Dataset`.
 
     Attributes:
         recipes: folder of ``<method>.toml`` recipes as ``package:folder``; empty: the folder that ltbench ships.
+        origin: ``module:object`` of an :class:`Origin`; empty for a dataset that needs no files, or knows not where they
+            come from.
     """
 
     kind: ClassVar[str] = "dataset"
 
     _: KW_ONLY
     recipes: str = ""
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.origin and not _TARGET.fullmatch(self.origin):
+            raise ValueError(
+                f"dataset {self.name!r}: origin {self.origin!r} is not of the form 'package.module:object'"
+            )
 
 
 @dataclass(frozen=True)

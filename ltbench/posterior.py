@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ltbench.common.threads import map_parts
 from ltbench.errors import DataError
 from ltbench.fuser import MemberLogits
-from ltbench.threads import map_parts
 
 LOG_ZERO = -1e5
 """Smallest log probability of a finished posterior. It stands for zero; its exponential is 0 in float32 and float64."""

@@ -47,8 +47,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def ltb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """The command line in this process: ``ltb("run", "--method", "baseline")``. Plugin files are forgotten afterwards."""
-    from ltbench import manager
     from ltbench.cli import invoke
+    from ltbench.registry import manager
 
     monkeypatch.setattr(manager, "_files", ())
     monkeypatch.setattr(manager, "_loaded", None)

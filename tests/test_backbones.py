@@ -12,9 +12,8 @@ from safetensors.torch import save_file
 from tiny import WIDTHS
 from torch import Tensor, nn
 
-from ltbench.backbones import (
-    Backbone,
-    create_backbone,
+from ltbench.backbones.backbone import Backbone
+from ltbench.backbones.checkpoints import (
     load_backbone,
     load_checkpoint,
     load_classifier,
@@ -22,6 +21,7 @@ from ltbench.backbones import (
     pretrained_weights,
     weights_digest,
 )
+from ltbench.backbones.create import create_backbone
 from ltbench.errors import DataError, LtbenchError, UsageError
 
 SMALL = {"widths": WIDTHS, "stem_kernel": 3, "max_pool": False}

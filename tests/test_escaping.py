@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ltbench.escaping import code, is_plain, markdown, one_line, visible
+from ltbench.common.escaping import code, is_plain, markdown, one_line, visible
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

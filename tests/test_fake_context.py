@@ -10,8 +10,8 @@ from torch import nn
 from ltbench.engine.context import StageContext
 from ltbench.errors import LtbenchError
 from ltbench.method import MethodContext
-from ltbench.optim import OptimConfig
 from ltbench.testing import FakeContext
+from ltbench.training.optim import OptimConfig
 
 OFFERED = [name for name in {*vars(MethodContext), *MethodContext.__annotations__} if not name.startswith("_")]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ltbench import files
+from ltbench.common import files
+from ltbench.common.files import copy_folder, write_json, write_text, written_beside
 from ltbench.errors import DataError
-from ltbench.files import copy_folder, write_json, write_text, written_beside
 
 
 def test_json_is_written_sorted_and_replaces(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ltbench.errors import DataError
 from ltbench.fuser import MemberLogits, Outside
-from ltbench.logits import LogitsFolder, SplitLogits, joined, read_logits, write_logits
+from ltbench.results.logits import LogitsFolder, SplitLogits, joined, read_logits, write_logits
 
 
 def split(samples: int, members: list[tuple[str, list[int], Outside]], seed: int, num_classes: int) -> SplitLogits:

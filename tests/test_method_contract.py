@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ltbench.errors import LtbenchError
 from ltbench.method import Member, MethodConfig, MethodContext
-from ltbench.optim import OptimConfig
 from ltbench.testing import check_method
+from ltbench.training.optim import OptimConfig
 
 
 @pytest.mark.parametrize("name", ["baseline", "experts", "uniform"])
@@ -148,7 +148,7 @@ NOISE = torch.Generator().manual_seed(0)
         (ListOfClasses, r"classes must be int64\[K\]"),
         (PartialButSaysNone, "a member over 4 of 6 classes says outside = reject or zero, not 'none'"),
         (NoRejectLogit, r"logits have shape \(2, 4\), not \(2, 5\)"),
-        (PlainModule, "its backbone is no ltbench.backbones.Backbone"),
+        (PlainModule, "its backbone is no ltbench.backbones.backbone.Backbone"),
         (TrainsNothing, "fit changes no weight"),
         (Explodes, "'all.head.weight' is not finite after fit"),
         (SpoilsTheData, r"fit changes the data \(training labels\)"),
@@ -191,7 +191,7 @@ def ltbench_methods():
 
 @hookimpl
 def ltbench_datasets():
-    yield DatasetSpec("patterns", target="ltbench.method_contract:Patterns")
+    yield DatasetSpec("patterns", target="ltbench.testing.method_contract:Patterns")
 
 class Mine(Baseline):
     def fit(self, context, members):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny import Outcome
 
-from ltbench.names import is_name, is_qualified_name
-from ltbench.parsing import DEEPEST, json_value, toml_table
+from ltbench.common.names import is_name, is_qualified_name
+from ltbench.common.parsing import DEEPEST, json_value, toml_table
 
 
 @pytest.mark.parametrize("depth", [DEEPEST + 1, 500, 100_000])

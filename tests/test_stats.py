@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from ltbench.errors import DataError
-from ltbench.stats import Difference, holm, mcnemar, stratified_bootstrap, stratified_bootstraps
+from ltbench.results.stats import Difference, holm, mcnemar, stratified_bootstrap, stratified_bootstraps
 
 LABELS = np.repeat(np.arange(4), [30, 20, 25, 15])
 GROUPS = {"many": np.array([0, 1]), "few": np.array([2, 3]), "none": np.array([], dtype=int), "all": np.arange(4)}

@@ -11,9 +11,9 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from ltbench.engine.progress import Reporter
+from ltbench.common.terminal import Filtered, console, harmless_streams
+from ltbench.engine.machine.progress import Reporter
 from ltbench.report.table import rich_table
-from ltbench.terminal import Filtered, console, harmless_streams
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b1A\u202etxt"
 SHOWN = "\\x1b]0;owned\\x07\\x1b[2J\\x9b1A\\u202etxt"

@@ -8,10 +8,10 @@ import pytest
 import torch
 from pictures import picture
 
-from ltbench.data.image_files import ImageFileSplit
-from ltbench.data.image_list import ImageList
+from ltbench.common.threads import map_parts, one_torch_thread
+from ltbench.data.images.image_files import ImageFileSplit
+from ltbench.data.images.image_list import ImageList
 from ltbench.errors import DataError
-from ltbench.threads import map_parts, one_torch_thread
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_an_error_in_a_part_is_the_callers() -> None:
 @pytest.fixture(params=[1, 100_000], ids=["as large images", "as small ones"])
 def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> ImageFileSplit:
     """21 images of different sizes, read by several threads or by one."""
-    monkeypatch.setattr("ltbench.data.image_files._LARGE", request.param)
+    monkeypatch.setattr("ltbench.data.images.image_files._LARGE", request.param)
     files = [str(tmp_path / f"{number}.png") for number in range(21)]
     for number, file in enumerate(files):
         picture(30 + number, 50 - number, seed=number).save(file)

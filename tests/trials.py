@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import ltbench
-from ltbench import manager
-from ltbench.engine import checkpoint
-from ltbench.engine.checkpoint import Progress
-from ltbench.logits import LogitsFolder, read_logits
-from ltbench.recipes import resolve
+from ltbench.engine.fitting import checkpoint
+from ltbench.engine.fitting.checkpoint import Progress
+from ltbench.registry import manager
+from ltbench.results.logits import LogitsFolder, read_logits
+from ltbench.settings.recipes import resolve
 
 
 class Killed(BaseException):

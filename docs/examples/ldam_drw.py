@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ltbench.method import OneClassifier
 from ltbench.plugin import MethodSpec, hookimpl
-from ltbench.step import Step
+from ltbench.training.step import Step
 
 
 class Cosine(nn.Module):

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from ltbench.data.samplers import ClassBalancedSampler, EpochSampler
 from ltbench.method import Member, MethodContext, OneClassifier
-from ltbench.mixing import MixConfig
 from ltbench.plugin import MethodSpec, hookimpl
+from ltbench.training.mixing import MixConfig
 
 
 class Mixed(OneClassifier):

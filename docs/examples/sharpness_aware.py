@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ltbench.method import OneClassifier
 from ltbench.plugin import MethodSpec, hookimpl
-from ltbench.step import Step
+from ltbench.training.step import Step
 
 
 class SharpnessAware(OneClassifier):

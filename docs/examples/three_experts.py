@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.forks import fork
+from ltbench.backbones.forks import fork
 from ltbench.method import Member, Method, MethodConfig, MethodContext
-from ltbench.optim import OptimConfig
 from ltbench.plugin import MethodSpec, hookimpl
-from ltbench.step import Step
+from ltbench.training.optim import OptimConfig
+from ltbench.training.step import Step
 
 
 class ThreeExperts(Method):

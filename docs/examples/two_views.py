@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from ltbench.method import AugmentConfig, Member, OneClassifier
 from ltbench.plugin import MethodSpec, hookimpl
-from ltbench.step import Step
-from ltbench.training import Training
+from ltbench.training.request import Training
+from ltbench.training.step import Step
 
 
 class Contrasted(OneClassifier):

@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.backbones import Backbone
+from ltbench.backbones.backbone import Backbone
 from ltbench.errors import UsageError
 from ltbench.method import MethodContext, OneClassifier
-from ltbench.optim import OptimConfig
 from ltbench.plugin import MethodSpec, hookimpl
+from ltbench.training.optim import OptimConfig
 
 
 class Adapted(nn.Module):

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ltbench.method import OneClassifier
 from ltbench.plugin import MethodSpec, hookimpl
-from ltbench.training import Training
+from ltbench.training.request import Training
 
 
 class Averaged(OneClassifier):

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ltbench.errors import DataError
 from ltbench.fuser import Fuser, MemberLogits
-from ltbench.manager import plugin_code
-from ltbench.metrics import fold_accuracy
+from ltbench.registry.manager import plugin_code
+from ltbench.results.metrics import fold_accuracy
 
 Accuracy = dict[str, float]
 """Top-1 accuracy in percent: ``many``, ``medium``, ``few``, ``all``."""

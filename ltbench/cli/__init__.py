@@ -10,9 +10,9 @@ import rich_click as click
 from ltbench.cli.group import Session, cli
 from ltbench.cli.signals import end_as_interrupted
 from ltbench.cli.streams import give_up_output, open_standard_streams, output_failed
-from ltbench.engine.world import is_launched
+from ltbench.common.terminal import harmless_streams
+from ltbench.engine.machine.world import is_launched
 from ltbench.errors import DataError, Interrupted, LtbenchError, UsageError, out_of_memory
-from ltbench.terminal import harmless_streams
 
 INTERRUPTED = 130
 BROKEN_PIPE = 1
@@ -26,7 +26,7 @@ def main() -> None:
     end_as_interrupted()
     code = invoke(sys.argv[1:])
     if "torch" in sys.modules:
-        from ltbench.engine.compute import leave
+        from ltbench.engine.machine.compute import leave
 
         leave(code)
     sys.exit(code)
@@ -114,7 +114,7 @@ def _lost_a_process(error: BaseException | None) -> bool:
 def _print_error(message: str) -> None:
     from rich.text import Text
 
-    from ltbench.terminal import console
+    from ltbench.common.terminal import console
 
     with contextlib.suppress(OSError):  # standard error may be full, too
         console(stderr=True, soft_wrap=True).print(Text.assemble(("Error: ", "bold red"), message))

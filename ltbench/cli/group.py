@@ -15,7 +15,7 @@ from ltbench.cli.options import Command, Group
 from ltbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from ltbench.manager import Plugins
+    from ltbench.registry.manager import Plugins
 
 COMMANDS: dict[str, dict[str, str]] = {
     "Measure": {
@@ -39,7 +39,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "plugin": "Start a plugin, or test one.",
     },
 }
-"""Panel of the help -> command -> its line there. ``ltbench.cli.<command>`` holds it as ``command``."""
+"""Panel of the help -> command -> its line there. ``ltbench.cli.commands.<command>`` holds it as ``command``."""
 
 PLUGIN_PANEL = "From plugins"
 
@@ -55,7 +55,7 @@ class Stub(Command):
     """Stands for a command in the list of commands; :meth:`load` imports it."""
 
     def load(self) -> click.Command:
-        command: click.Command = import_module(f"ltbench.cli.{self.name}").command
+        command: click.Command = import_module(f"ltbench.cli.commands.{self.name}").command
         return command
 
 
@@ -94,7 +94,7 @@ class LazyGroup(Group):
 
     def _ask_plugins(self) -> None:
         """Let the plugins of this process add their commands, once."""
-        from ltbench.manager import plugins
+        from ltbench.registry.manager import plugins
 
         found = plugins()
         if found is not self._asked:
@@ -114,7 +114,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 def _use_files(ctx: click.Context, _: click.Parameter, files: tuple[Path, ...]) -> None:
     if files:
-        from ltbench.manager import use_plugin_files
+        from ltbench.registry.manager import use_plugin_files
 
         use_plugin_files(files)
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from ltbench.engine.world import LAUNCHED, read_world, usable_cores
+from ltbench.engine.machine.world import LAUNCHED, read_world, usable_cores
 from ltbench.errors import Interrupted, LtbenchError, UsageError
 
 POLL_SECONDS = 0.2

@@ -3,7 +3,7 @@
 import signal
 from types import FrameType
 
-from ltbench.engine.world import is_launched
+from ltbench.engine.machine.world import is_launched
 from ltbench.errors import Interrupted
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ltbench.data.augment import Augment, AugmentConfig
+    from ltbench.data.augmentation.augment import Augment, AugmentConfig
     from ltbench.data.base import SPLITS, Batch, Dataset, Split, TensorSplit
     from ltbench.data.folds import FOLD_RULES, FOLDS, FoldRule, fold_rule
     from ltbench.data.samplers import (

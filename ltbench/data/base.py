@@ -1,7 +1,7 @@
 """What a dataset is: three splits of whole uint8 batches, class names, training counts, a fingerprint."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from ltbench.data.cuts import Cut
+from ltbench.data.augmentation.cuts import Cut
+from ltbench.data.checks import CheckReport, Counts
 from ltbench.data.guard import guarded
 from ltbench.errors import DataError
 
@@ -144,6 +145,26 @@ class Dataset(ABC):
     def skipped(self) -> dict[str, list[str]]:
         """Split -> names of the samples that were left out because they cannot be read."""
         return {}
+
+    def check(self, decode: bool = True) -> CheckReport:
+        """Whether all of it is there, for ``ltbench data check``; here: whether the splits can be opened.
+
+        ``decode``: read every image, too, where there are files to read. Raises DataError where nothing can be said.
+        """
+        sizes = {name: len(self.split(name)) for name in SPLITS}
+        told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        return CheckReport(
+            [f"{self.name} is not made of image files; it could be opened: {told} images"], {"opened": sizes}
+        )
+
+    def counts(self) -> Counts:
+        """Images of each class in each split, for ``ltbench data stats``. Raises DataError for data that cannot be read."""
+        labels = {name: self.split(name).labels.numpy() for name in SPLITS}
+        return Counts(self.count(labels), "the opened dataset")
+
+    def count(self, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Split -> images of each class, int64[C], for labels int64[N] of each split."""
+        return {name: np.bincount(found, minlength=self.num_classes) for name, found in labels.items()}
 
     @property
     def num_classes(self) -> int:

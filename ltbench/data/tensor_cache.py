@@ -6,10 +6,10 @@ from pathlib import Path
 from filelock import FileLock
 from torch import Tensor
 
-from ltbench.cache import cache_dir
-from ltbench.files import unwritable
-from ltbench.sealed import Damaged, set_aside
-from ltbench.sealed_tensors import read_tensors, write_tensors
+from ltbench.common.cache import cache_dir
+from ltbench.common.files import unwritable
+from ltbench.common.sealed import Damaged, set_aside
+from ltbench.common.sealed_tensors import read_tensors, write_tensors
 
 Kept = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors by name, and texts that go with them."""

@@ -3,80 +3,41 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Tensor
 
-from ltbench.backbones import Backbone, create_backbone
-from ltbench.data.augment import Augment
-from ltbench.data.augment_config import AugmentConfig, MixConfig
-from ltbench.data.base import Split
+from ltbench.backbones.backbone import Backbone
+from ltbench.common.files import unwritable
+from ltbench.data.augmentation.augment import Augment
+from ltbench.data.augmentation.augment_config import AugmentConfig, MixConfig
 from ltbench.data.guard import no_test_split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
-from ltbench.engine.compute import Compute
-from ltbench.engine.feeding import Feed
-from ltbench.engine.fitting import Fitting
-from ltbench.engine.independence import FewSamples, check_members
-from ltbench.engine.inference import FeatureStore, View, run_over
-from ltbench.engine.loading import EpochBatches
-from ltbench.engine.rounds import rounds
-from ltbench.engine.seeding import global_stream, stream
-from ltbench.engine.trainee import repeated
+from ltbench.engine.evaluation.independence import FewSamples, check_members
+from ltbench.engine.evaluation.inference import View, run_over
+from ltbench.engine.fitting.feeding import Feed
+from ltbench.engine.fitting.fitting import Fitting
+from ltbench.engine.fitting.rounds import rounds
+from ltbench.engine.fitting.trainee import repeated
+from ltbench.engine.machine.loading import EpochBatches
+from ltbench.engine.machine.seeding import global_stream, stream
+from ltbench.engine.workbench import Workbench
 from ltbench.errors import LtbenchError, PluginError
-from ltbench.files import unwritable
-from ltbench.manager import plugin_code, plugins
-from ltbench.method import Classes, Member, Method
-from ltbench.step import Minibatch
-from ltbench.training import Kept, Round, Training, TrainingResult
+from ltbench.method import Member, Method
+from ltbench.registry.manager import plugin_code, plugins
+from ltbench.training.request import Kept, Round, Training, TrainingResult
+from ltbench.training.step import Minibatch
 
 if TYPE_CHECKING:
-    from ltbench.config import BackboneConfig
-    from ltbench.engine.progress import Reporter
+    pass
 
 TRIED = 2
 """Validation images on which :func:`confirm` compares."""
 
 TOLERANCE = 1e-3
 """Largest difference it allows, relative to the largest logit: some operations of a GPU add in no fixed order."""
-
-
-@dataclass
-class Workbench:
-    """What all stages of a run share."""
-
-    train: Split
-    val: Split
-    classes: Classes
-    image_shape: tuple[int, int, int]
-    backbone: "BackboneConfig"
-    augment: Augment
-    mixing: MixConfig
-    compute: Compute
-    features: FeatureStore
-    seed: int
-    reporter: "Reporter"
-    after_epoch: Callable[[str, int, dict[str, Any]], None]
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square images that are read from files."""
-        return self.image_shape[-1]
-
-    def new_backbone(self, method: str) -> Backbone:
-        """Initial weights from the method's own stream; those of a pretrained trunk are read anew."""
-        with global_stream(self.seed, method, "backbone"):
-            return create_backbone(
-                self.backbone.name,
-                image_shape=self.image_shape,
-                pretrained=self.backbone.pretrained,
-                checkpoint=self.backbone.checkpoint,
-                unused=self.backbone.unused,
-                projection=self.backbone.projection,
-                kwargs=self.backbone.kwargs,
-            )
 
 
 class StageContext:
@@ -126,7 +87,7 @@ class StageContext:
 
     def rounds(self, label: str, total: int, keep: Kept) -> Iterator[Round]:
         assert self._folder is not None, "a stage that is only rebuilt is not trained"
-        return rounds(self, self._workbench.compute, self._folder / "checkpoint", label, total, keep)
+        return rounds(self.log, self._workbench.compute, self._folder / "checkpoint", label, total, keep)
 
     def artifact(self, name: str) -> Path | None:
         assert self._folder is not None, "a stage that is only rebuilt leaves no files"

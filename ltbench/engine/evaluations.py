@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from ltbench.canonical import digest
 from ltbench.classes import Classes
-from ltbench.engine.evaluate import Measured, make_fuser
-from ltbench.engine.plan import Evaluation, Run
+from ltbench.common.canonical import digest
+from ltbench.common.sealed import Damaged, read_json, set_aside, write_json
+from ltbench.engine.evaluation.evaluate import Measured, make_fuser
 from ltbench.engine.recording import RecordMaker
 from ltbench.fuser import Fuser
-from ltbench.logits import LogitsFolder
-from ltbench.recipe_files import dependency_order
-from ltbench.recipes import Resolved
+from ltbench.plan import Evaluation, Run
+from ltbench.results.logits import LogitsFolder
 from ltbench.results.record import Record
 from ltbench.results.store import checked_record
-from ltbench.sealed import Damaged, read_json, set_aside, write_json
+from ltbench.settings.recipe_files import dependency_order
+from ltbench.settings.recipes import Resolved
 
 
 class Evaluations:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from ltbench.engine.compute import Compute
-from ltbench.engine.stages import Stage, lock
+from ltbench.common.sealed import Damaged, set_aside
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.stages import lock
 from ltbench.errors import DataError
-from ltbench.sealed import Damaged, set_aside
+from ltbench.results.stage import Stage
 
 
 def clear_away(stages: Sequence[Stage], used: Collection[str], compute: Compute, say: Callable[[str], None]) -> bool:

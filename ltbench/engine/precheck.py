@@ -6,19 +6,19 @@ from typing import Any, NoReturn, Unpack
 
 import torch
 
-from ltbench.engine.compute import Compute
+from ltbench.common.sealed import Damaged
 from ltbench.engine.context import StageContext, build, try_heads
-from ltbench.engine.evaluate import make_fuser, refuse_unfused
-from ltbench.engine.plan import NO_FUSER, Evaluation, Run
-from ltbench.engine.stages import Stage
+from ltbench.engine.evaluation.evaluate import make_fuser, refuse_unfused
+from ltbench.engine.machine.compute import Compute
 from ltbench.errors import UsageError
 from ltbench.fuser import MemberLogits
-from ltbench.manager import plugin_code, plugins
 from ltbench.method import Member, Method, MethodConfig
-from ltbench.recipe_files import requirements
-from ltbench.sealed import Damaged
-from ltbench.step import Minibatch
-from ltbench.training import Kept, Round, Training, TrainingResult
+from ltbench.plan import NO_FUSER, Evaluation, Run
+from ltbench.registry.manager import plugin_code, plugins
+from ltbench.results.stage import Stage
+from ltbench.settings.recipe_files import requirements
+from ltbench.training.request import Kept, Round, Training, TrainingResult
+from ltbench.training.step import Minibatch
 
 
 def check_before_training(

@@ -6,10 +6,10 @@ from uuid import uuid4
 
 from accelerate.utils import gather_object
 
-from ltbench.engine.compute import Compute
-from ltbench.engine.plan import Run
+from ltbench.common.files import wait_for
+from ltbench.engine.machine.compute import Compute
 from ltbench.errors import DataError
-from ltbench.files import wait_for
+from ltbench.plan import Run
 
 SECONDS_TO_APPEAR = 90.0
 """How long a file that one machine has written may take to be seen on another: NFS remembers for a minute what was not there."""

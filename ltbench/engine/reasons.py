@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ltbench.engine.stages import Stage
+from ltbench.results.stage import Stage
 
 SHOWN = 3
 """Differences that are put into words."""
@@ -16,7 +16,7 @@ class Difference:
     """One input of a stage's key that differs; None: it has none, there or here.
 
     Attributes:
-        what: a setting (``baseline.optim.lr``), a module (``ltbench.data.augment``), a required stage, ...
+        what: a setting (``baseline.optim.lr``), a module (``ltbench.data.augmentation.augment``), a required stage, ...
         kind: ``setting``, ``code`` or ``stage``.
     """
 

@@ -6,34 +6,34 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ltbench.analysis.oracle import oracle
-from ltbench.backbones import pretrained_weights
-from ltbench.canonical import digest
+from ltbench.backbones.checkpoints import pretrained_weights
+from ltbench.common.canonical import digest
+from ltbench.common.escaping import one_line
 from ltbench.data.folds import FOLD_RULES
-from ltbench.engine.evaluate import Measured
-from ltbench.escaping import one_line
-from ltbench.logits import LogitsFolder, SplitLogits
-from ltbench.manager import plugins
+from ltbench.engine.evaluation.evaluate import Measured
+from ltbench.engine.provenance import environment
 from ltbench.members import MemberLogits
-from ltbench.metrics import accuracy_from_counts, calibration_error, class_counts
-from ltbench.recipe_files import dependency_order
-from ltbench.registry import is_transductive
-from ltbench.results.provenance import environment
+from ltbench.registry.lookup import is_transductive
+from ltbench.registry.manager import plugins
+from ltbench.results.logits import LogitsFolder, SplitLogits
+from ltbench.results.metrics import accuracy_from_counts, calibration_error, class_counts
 from ltbench.results.record import Record, Role, logits_digest, make_record, row_config
 from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageInfo, Track
 from ltbench.results.track import track_of
+from ltbench.settings.recipe_files import dependency_order
 
 if TYPE_CHECKING:
     from ltbench.data.base import Dataset
-    from ltbench.engine.compute import Compute
-    from ltbench.engine.plan import Evaluation, Run
-    from ltbench.recipes import Resolved
+    from ltbench.engine.machine.compute import Compute
+    from ltbench.plan import Evaluation, Run
+    from ltbench.settings.recipes import Resolved
 
 
 class RecordMaker:
     """Makes the records of one run: what they share is found out once.
 
     Args:
-        code: fuser -> the code of its evaluation (:func:`ltbench.engine.keys.evaluation_code`).
+        code: fuser -> the code of its evaluation (:func:`ltbench.engine.keys.keys.evaluation_code`).
     """
 
     def __init__(

@@ -9,36 +9,38 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ltbench.cache import cache_dir
+from ltbench.common.cache import cache_dir
+from ltbench.common.files import copy_folder
+from ltbench.common.sealed import Damaged, set_aside, write_json
 from ltbench.config import RunConfig
 from ltbench.data.base import Dataset, check_splits
 from ltbench.data.guard import no_test_split
-from ltbench.engine.compute import Compute
-from ltbench.engine.context import StageContext, Workbench, build, confirm, fit, rebuild, weights_of
-from ltbench.engine.evaluate import fuser_class
+from ltbench.engine.context import StageContext, build, confirm, fit, rebuild, weights_of
+from ltbench.engine.evaluation.evaluate import fuser_class
+from ltbench.engine.evaluation.inference import FeatureStore
 from ltbench.engine.evaluations import Evaluations
-from ltbench.engine.inference import FeatureStore
-from ltbench.engine.keys import evaluation_code
+from ltbench.engine.keys.keys import evaluation_code
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.mending import clear_away, refuse_to_train
-from ltbench.engine.plan import NO_FUSER, Evaluation, Run, make_plan
+from ltbench.engine.planning import make_plan
 from ltbench.engine.precheck import check_before_training, check_built, make_method
 from ltbench.engine.processes import await_file, check_processes
-from ltbench.engine.progress import Reporter
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.stage_logits import StageLogits
-from ltbench.engine.stages import Stage, draft_of, lock, open_draft, publish, read_draft, write_weights
-from ltbench.engine.workbench import make_feature_store, make_workbench
-from ltbench.files import copy_folder
-from ltbench.logits import LogitsFolder, check_complete, joined, read_logits
-from ltbench.manager import plugin_code, plugins
+from ltbench.engine.stages import draft_of, lock, open_draft, publish, read_draft, write_weights
+from ltbench.engine.workbench import Workbench, make_feature_store, make_workbench
 from ltbench.method import Member
-from ltbench.recipe_files import requirements
-from ltbench.recipes import Resolved, resolve_config
+from ltbench.plan import NO_FUSER, Evaluation, Run
+from ltbench.registry.manager import plugin_code, plugins
+from ltbench.results.logits import LogitsFolder, check_complete, joined, read_logits
 from ltbench.results.marks import Mark, new_mark
 from ltbench.results.record import Record
+from ltbench.results.runs import run_of
+from ltbench.results.stage import Stage
 from ltbench.results.store import mark_recomputed, save
-from ltbench.runs import run_of
-from ltbench.sealed import Damaged, set_aside, write_json
+from ltbench.settings.recipe_files import requirements
+from ltbench.settings.recipes import Resolved, resolve_config
 
 
 def run(config: RunConfig, *, results: Path | None = None) -> Record:

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from ltbench.data.base import Dataset
 from ltbench.data.guard import no_test_split
-from ltbench.engine.compute import Compute
-from ltbench.engine.independence import FewSamples, check_members
-from ltbench.engine.inference import FeatureStore
-from ltbench.logits import LogitsFolder, SplitLogits, write_logits
-from ltbench.manager import plugin_code, plugins
+from ltbench.engine.evaluation.independence import FewSamples, check_members
+from ltbench.engine.evaluation.inference import FeatureStore
+from ltbench.engine.machine.compute import Compute
 from ltbench.members import MemberLogits
 from ltbench.method import Member
+from ltbench.registry.manager import plugin_code, plugins
+from ltbench.results.logits import LogitsFolder, SplitLogits, write_logits
 
 if TYPE_CHECKING:
-    from ltbench.engine.stages import Stage
+    from ltbench.results.stage import Stage
 
 Trained = Sequence[tuple["Stage", Sequence[Member]]]
 """Stages, each with its trained members."""

@@ -3,91 +3,20 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from ltbench.canonical import digest
+from ltbench.common.canonical import digest
+from ltbench.common.files import sync_folder, unwritable
+from ltbench.common.sealed import Damaged, set_aside, write_json
+from ltbench.common.sealed_tensors import read_tensors, write_tensors
 from ltbench.data.base import Dataset
-from ltbench.engine.keys import stage_code
-from ltbench.files import sync_folder, unwritable
-from ltbench.logits import check_complete
+from ltbench.engine.keys.keys import stage_code
 from ltbench.method import Method
-from ltbench.sealed import Damaged, read_json, set_aside, write_json
-from ltbench.sealed_tensors import read_tensors, write_tensors
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage by its key. It is published when it is trained; its logits follow.
-
-    Attributes:
-        method: its name.
-        key: sha256 (hex) of everything that decides the outcome.
-        inputs: what the key was made of.
-        folder: where it lies once trained.
-    """
-
-    method: str
-    key: str
-    inputs: dict[str, Any]
-    folder: Path
-
-    @property
-    def done(self) -> bool:
-        """Trained. Its weights are read, and checked, by whoever needs them."""
-        try:
-            self.report()
-        except Damaged:
-            return False
-        return True
-
-    @property
-    def logits(self) -> Path:
-        """The folder of its members' logits."""
-        return self.folder / "logits"
-
-    @property
-    def evaluated(self) -> bool:
-        """Its logits are there, whatever is in them."""
-        try:
-            check_complete(self.logits)
-        except Damaged:
-            return False
-        return True
-
-    @property
-    def weights(self) -> Path:
-        return self.folder / "weights.safetensors"
-
-    def of(self, what: str) -> str:
-        """What a file of this stage says it is."""
-        return f"{what} of stage {self.method} {self.key}"
-
-    def report(self) -> dict[str, Any]:
-        """``stage.json``: key, inputs, seconds, members, the seal of the weights.
-
-        Raises:
-            Damaged: it is not there or not what was written.
-            DataError: it cannot be read.
-        """
-        return read_json(self.folder / "stage.json", self.of("report"))
-
-    def read_weights(self) -> dict[str, Tensor]:
-        """Weights by name, checked. Raises as :meth:`report`."""
-        found = read_tensors(self.weights, self.of("weights"))
-        if found.sha256 != self.report()["weights_sha256"]:
-            raise Damaged(self.weights, "is damaged: stage.json was written with other weights")
-        return found.tensors
-
-    def check(self, weights: bool) -> None:
-        """Whether it can be used; its weights are looked at where they are to be read. Raises as :meth:`report`."""
-        self.report()
-        if weights:
-            self.read_weights()
+from ltbench.results.stage import Stage
 
 
 def make_stage(
@@ -153,7 +82,7 @@ def write_weights(stage: Stage, weights: Mapping[str, Tensor]) -> str:
 
 
 def read_draft(stage: Stage) -> dict[str, Tensor]:
-    """The weights in the draft. Raises as :func:`ltbench.sealed_tensors.read_tensors`."""
+    """The weights in the draft. Raises as :func:`ltbench.common.sealed_tensors.read_tensors`."""
     return read_tensors(draft_of(stage) / stage.weights.name, stage.of("weights")).tensors
 
 

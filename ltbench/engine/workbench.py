@@ -1,30 +1,68 @@
 """What a run's settings and dataset come to: the workbench that all of its stages share."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from ltbench.classes import classes_of
-from ltbench.data.augment import Augment
-from ltbench.data.base import Dataset
-from ltbench.engine.compute import Compute
-from ltbench.engine.context import Workbench
-from ltbench.engine.inference import FeatureStore
-from ltbench.engine.keys import code_of
+from ltbench.backbones.backbone import Backbone
+from ltbench.backbones.create import create_backbone
+from ltbench.classes import Classes, classes_of
+from ltbench.config import BackboneConfig, RunConfig
+from ltbench.data.augmentation.augment import Augment
+from ltbench.data.augmentation.augment_config import MixConfig
+from ltbench.data.base import Dataset, Split
+from ltbench.engine.evaluation.inference import FeatureStore
+from ltbench.engine.keys.keys import code_of
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.machine.progress import Reporter
+from ltbench.engine.machine.seeding import global_stream
 
-if TYPE_CHECKING:
-    from ltbench.config import RunConfig
-    from ltbench.engine.progress import Reporter
+
+@dataclass
+class Workbench:
+    """What all stages of a run share."""
+
+    train: Split
+    val: Split
+    classes: Classes
+    image_shape: tuple[int, int, int]
+    backbone: BackboneConfig
+    augment: Augment
+    mixing: MixConfig
+    compute: Compute
+    features: FeatureStore
+    seed: int
+    reporter: Reporter
+    after_epoch: Callable[[str, int, dict[str, Any]], None]
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images that are read from files."""
+        return self.image_shape[-1]
+
+    def new_backbone(self, method: str) -> Backbone:
+        """Initial weights from the method's own stream; those of a pretrained trunk are read anew."""
+        with global_stream(self.seed, method, "backbone"):
+            return create_backbone(
+                self.backbone.name,
+                image_shape=self.image_shape,
+                pretrained=self.backbone.pretrained,
+                checkpoint=self.backbone.checkpoint,
+                unused=self.backbone.unused,
+                projection=self.backbone.projection,
+                kwargs=self.backbone.kwargs,
+            )
 
 
 def make_workbench(
-    config: "RunConfig",
+    config: RunConfig,
     dataset: Dataset,
     compute: Compute,
     features: FeatureStore,
-    reporter: "Reporter",
+    reporter: Reporter,
     after_epoch: Callable[[str, int, dict[str, Any]], None],
 ) -> Workbench:
     """The workbench of a run; ``features`` as :func:`make_feature_store` makes them."""
@@ -45,7 +83,7 @@ def make_workbench(
 
 
 def make_feature_store(
-    folder: Path, config: "RunConfig", dataset: Dataset, compute: Compute, reporter: "Reporter"
+    folder: Path, config: RunConfig, dataset: Dataset, compute: Compute, reporter: Reporter
 ) -> FeatureStore:
     """An empty store; what it keeps below ``folder`` is told apart by all that the pixels and the model depend on."""
     identity = {
@@ -60,10 +98,10 @@ def make_feature_store(
     )
 
 
-def _augment(config: "RunConfig", dataset: Dataset) -> Augment:
+def _augment(config: RunConfig, dataset: Dataset) -> Augment:
     return Augment(config.augment, dataset.mean, dataset.std)
 
 
-def _image_shape(config: "RunConfig", dataset: Dataset) -> tuple[int, int, int]:
+def _image_shape(config: RunConfig, dataset: Dataset) -> tuple[int, int, int]:
     shape, size = dataset.image_shape, config.augment.size
     return (shape[0], size, size) if size else shape

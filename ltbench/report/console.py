@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ltbench import terminal
+from ltbench.common import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ltbench.common.files import write_json, write_text
 from ltbench.data.folds import FOLDS
-from ltbench.files import write_json, write_text
 from ltbench.report.figures import (
     bars_figure,
     class_counts_figure,

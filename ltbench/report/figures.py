@@ -16,8 +16,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from ltbench.common.files import written_beside
 from ltbench.data.folds import FOLDS
-from ltbench.files import written_beside
 
 FOLD_COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#009E73", "all": "#555555"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from ltbench.canonical import canonical_json
+from ltbench.common.canonical import canonical_json
 
 _MISSING = "unset"
 

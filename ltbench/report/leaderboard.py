@@ -11,14 +11,14 @@ from datetime import datetime
 
 import numpy as np
 
-from ltbench.canonical import canonical_json
+from ltbench.common.canonical import canonical_json
 from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.report.comparison import check_same_data, differences, paired
 from ltbench.report.labels import distinguish
 from ltbench.results.marks import content_digest
 from ltbench.results.record import Record, Role
 from ltbench.results.schema import Selection, Track
-from ltbench.stats import Difference, holm
+from ltbench.results.stats import Difference, holm
 
 COLUMNS = (*FOLDS, "all")
 

@@ -3,8 +3,8 @@
 import shlex
 from collections.abc import Iterable, Sequence
 
-from ltbench.data.published import BENCHMARKS
-from ltbench.escaping import code, markdown, one_line
+from ltbench.common.escaping import code, markdown, one_line
+from ltbench.registry.manager import plugins
 from ltbench.report.leaderboard import Board
 from ltbench.report.reported import HEADERS, KEY, WHY_APART, rules_text, sections
 from ltbench.report.table import grid, markdown_table, protocol_text, track_text
@@ -104,10 +104,11 @@ def unmeasured_text(dataset: str, results: str) -> str:
     ).rstrip()
 
 
-def _downloads(dataset: str) -> list[str]:
-    """The official files that hold a shipped benchmark's images, each once; none for a dataset of someone else."""
-    known = BENCHMARKS.get(dataset)
-    return list(dict.fromkeys(source.download for source in known.sources.values())) if known else []
+def _downloads(dataset: str) -> tuple[str, ...]:
+    """The official files that hold a dataset's images; none where no plugin knows the dataset, or says so."""
+    datasets = plugins().datasets
+    origin = datasets.origin(dataset) if dataset in datasets.names() else None
+    return origin.downloads if origin else ()
 
 
 def _board_parts(board: Board) -> list[str]:

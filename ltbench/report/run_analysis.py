@@ -9,13 +9,11 @@ from ltbench.analysis.expert_confusion import expert_confusion
 from ltbench.analysis.leave_one_out import leave_one_out
 from ltbench.analysis.oracle import oracle
 from ltbench.analysis.subsets import experts_by_method, head_and_tail
+from ltbench.common.files import write_json
 from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.errors import DataError
-from ltbench.files import write_json
 from ltbench.fuser import Fuser
-from ltbench.logits import LogitsFolder
-from ltbench.manager import plugin_code
-from ltbench.metrics import fold_accuracy
+from ltbench.registry.manager import plugin_code
 from ltbench.report.figure_data import (
     write_bars,
     write_class_counts,
@@ -23,6 +21,8 @@ from ltbench.report.figure_data import (
     write_csv,
     write_expert_confusion,
 )
+from ltbench.results.logits import LogitsFolder
+from ltbench.results.metrics import fold_accuracy
 
 COLUMNS = (*FOLDS, "all")
 

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbench.data.folds import FOLDS, fold_rule
-from ltbench.engine.plan import NO_FUSER, Evaluation, Run
 from ltbench.engine.reasons import reason
+from ltbench.plan import NO_FUSER, Evaluation, Run
 from ltbench.report.console import console
 from ltbench.results.record import Record
 

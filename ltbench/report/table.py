@@ -7,8 +7,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ltbench.common.escaping import markdown, visible
 from ltbench.data.folds import FOLDS, fold_rule
-from ltbench.escaping import markdown, visible
 from ltbench.report.leaderboard import COLUMNS, Board, Mean, Protocol, Row
 
 HEADERS = (

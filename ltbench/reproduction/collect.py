@@ -11,14 +11,14 @@ from ltbench.analysis.confidence import confidence_histograms
 from ltbench.analysis.expert_confusion import expert_confusion
 from ltbench.analysis.oracle import oracle
 from ltbench.analysis.subsets import experts_by_method, head_and_tail
-from ltbench.engine.evaluate import Measured, make_fuser
-from ltbench.engine.progress import Reporter
+from ltbench.engine.evaluation.evaluate import Measured, make_fuser
+from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.run import Engine
 from ltbench.errors import DataError
-from ltbench.logits import LogitsFolder
 from ltbench.reproduction.jobs import Asked, Job, any_job, jobs, missing_plugins
 from ltbench.reproduction.outcomes import Data, Outcomes, of_records
 from ltbench.reproduction.spec import FigureSpec, Paper, RowSpec
+from ltbench.results.logits import LogitsFolder
 from ltbench.results.record import Record
 
 

@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltbench.engine.plan import NO_FUSER, Evaluation, evaluations_of
+from ltbench.engine.planning import evaluations_of
 from ltbench.errors import UsageError
-from ltbench.layers import parse_override
-from ltbench.manager import plugins
-from ltbench.recipe_files import dependency_order
-from ltbench.recipes import FIELDS, Resolved, resolve
-from ltbench.registry import none_installed
+from ltbench.plan import NO_FUSER, Evaluation
+from ltbench.registry.lookup import none_installed
+from ltbench.registry.manager import plugins
 from ltbench.reproduction.spec import RowSpec
+from ltbench.settings.layers import parse_override
+from ltbench.settings.recipe_files import dependency_order
+from ltbench.settings.recipes import FIELDS, Resolved, resolve
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Job:
         return "+".join(self.methods) + (f" with {', '.join(own)}" if own else "")
 
     def resolve(self, seed: int | None) -> Resolved:
-        """The settings of the run. Raises as :func:`ltbench.recipes.resolve`."""
+        """The settings of the run. Raises as :func:`ltbench.settings.recipes.resolve`."""
         return resolve(
             methods=self.methods,
             fusers=self.fusers,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ltbench.escaping import code, markdown
+from ltbench.common.escaping import code, markdown
 from ltbench.report.table import markdown_table
 from ltbench.reproduction.text import claims_grid, controls_grid, controls_sentences, table_grid, table_title
 

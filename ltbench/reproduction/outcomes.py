@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbench.data.folds import FOLDS, fold_rule
-from ltbench.metrics import accuracy_from_counts
+from ltbench.results.metrics import accuracy_from_counts
 from ltbench.results.record import Record
-from ltbench.stats import Difference, stratified_bootstraps
+from ltbench.results.stats import Difference, stratified_bootstraps
 
 COLUMNS = (*FOLDS, "all")
 

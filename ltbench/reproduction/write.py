@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ltbench.files import write_json, write_text
+from ltbench.common.files import write_json, write_text
 from ltbench.report.figure_data import (
     write_bars,
     write_class_counts,

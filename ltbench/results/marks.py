@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime
 
-from ltbench.canonical import digest
+from ltbench.common.canonical import digest
 from ltbench.results.record import Record
 from ltbench.results.schema import Line, Part, Sha256
 

@@ -13,7 +13,7 @@ The engine makes one with :func:`make_record`, from plain arrays in test order::
         timings={"baseline": 41.2, "joint": 0.8},                 # seconds
         stages=[StageInfo(method="baseline", key=..., weights=...), ...],
         track=Track(**track_of(config, "baseline", ...)),         # ltbench.results.track
-        environment=environment(device="cpu", precision="fp32"),  # ltbench.results.provenance
+        environment=environment(device="cpu", precision="fp32"),  # ltbench.engine.provenance
         logits_sha256={"val": logits_digest(val, labels), ...},
         fuser_state=fuser.state(),
         analyses={"oracle": {"accuracy": ...}},                   # beside the row, never ranked; {} where there is none
@@ -35,9 +35,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
-from ltbench.canonical import canonical_json, digest, plain
+from ltbench.common.canonical import canonical_json, digest, plain
 from ltbench.data.folds import FOLD_RULES
-from ltbench.metrics import accuracy_from_counts, class_counts
+from ltbench.results.metrics import accuracy_from_counts, class_counts
 from ltbench.results.schema import (
     Calibration,
     Count,

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from ltbench.data.folds import FOLD_RULES, FOLDS
-from ltbench.metrics import implied_all
+from ltbench.results.metrics import implied_all
 from ltbench.results.schema import Count, Name, Part, Percent
 
 _ROUNDING = 0.11

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ltbench.escaping import is_plain
-from ltbench.names import RULE, is_qualified_name
+from ltbench.common.escaping import is_plain
+from ltbench.common.names import RULE, is_qualified_name
 
 LARGEST = 2**63 - 1
 
@@ -121,7 +121,7 @@ class Calibration(Part):
     """Of the posterior on the test split.
 
     Attributes:
-        ece: expected calibration error in percent (:func:`ltbench.metrics.calibration_error`).
+        ece: expected calibration error in percent (:func:`ltbench.results.metrics.calibration_error`).
         nll: mean negative log-likelihood in nats; None where it is infinite (a true class got probability 0).
     """
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from ltbench.cache import cache_dir
-from ltbench.canonical import digest
+from ltbench.common.cache import cache_dir
+from ltbench.common.canonical import digest
+from ltbench.common.files import unreadable, write_text
+from ltbench.common.parsing import json_value
+from ltbench.common.sealed import read_text, seal
 from ltbench.errors import DataError
-from ltbench.files import unreadable, write_text
-from ltbench.parsing import json_value
 from ltbench.results.consistency import contradictions, disagreeing
 from ltbench.results.marks import Mark, Marks, content_digest, marks_path
 from ltbench.results.marks import to_json as to_text
 from ltbench.results.record import Record
 from ltbench.results.reported import Reported
-from ltbench.sealed import read_text, seal
 
 if TYPE_CHECKING:
     import pandas
@@ -49,7 +49,7 @@ def save(record: Record, root: Path, *, sealed: bool = False) -> Path:
     """Write ``<root>/<dataset>/<name>.json``, whole or not at all; a file with the same text is left untouched.
 
     Args:
-        sealed: with a checksum, which is compared whenever the file is read (:mod:`ltbench.sealed`): for the cache.
+        sealed: with a checksum, which is compared whenever the file is read (:mod:`ltbench.common.sealed`): for the cache.
 
     Raises:
         DataError: the place cannot be written, or a link leads out of ``root``.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ltbench.escaping import one_line
+from ltbench.common.escaping import one_line
 
 if TYPE_CHECKING:
     from ltbench.config import RunConfig

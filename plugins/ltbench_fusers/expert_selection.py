@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ltbench.calibration import L2Config, PosteriorClassifier, Strength, fit_with_l2
 from ltbench.fuser import Fuser, MemberLogits
 from ltbench.posterior import expert_of_class, fuse_in_chunks, log_g, log_softmax
+from ltbench_fusers.calibration import L2Config, PosteriorClassifier, Strength, fit_with_l2
 
 
 class ExpertSelection(Fuser):

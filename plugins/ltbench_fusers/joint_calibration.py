@@ -17,9 +17,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ltbench.calibration import Fitted, L2Config, PairCurvature, fit_with_l2, mean_over_chunks
 from ltbench.fuser import Fuser, MemberLogits
 from ltbench.posterior import fuse_in_chunks, log_add_at, log_g, log_softmax
+from ltbench_fusers.calibration import Fitted, L2Config, PairCurvature, fit_with_l2, mean_over_chunks
 
 LISTED = 2048
 """Most logits whose scales and shifts :meth:`JointCalibration.state` lists one by one."""

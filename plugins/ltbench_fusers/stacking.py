@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
-from ltbench.calibration import L2Config, PosteriorClassifier, Strength, fit_with_l2
 from ltbench.fuser import Fuser, MemberLogits
 from ltbench.posterior import fuse_in_chunks
+from ltbench_fusers.calibration import L2Config, PosteriorClassifier, Strength, fit_with_l2
 
 
 class Stacking(Fuser):

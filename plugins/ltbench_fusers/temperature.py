@@ -13,9 +13,9 @@ from pydantic import Field
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from ltbench.common.threads import map_parts
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits
 from ltbench.posterior import chunks, fuse_in_chunks, log_softmax
-from ltbench.threads import map_parts
 from ltbench_fusers.soft_voting import log_vote
 
 

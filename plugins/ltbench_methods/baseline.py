@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ltbench.backbones import load_checkpoint, load_classifier
+from ltbench.backbones.checkpoints import load_checkpoint, load_classifier
 from ltbench.method import Member, OneClassifier
 
 

@@ -13,7 +13,7 @@ from ltbench.data.samplers import EpochSampler, MixedBatchSampler, RejectSampler
 from ltbench.errors import UsageError
 from ltbench.members import Outside
 from ltbench.method import Loss, Member, Method, MethodConfig, MethodContext, TrainingResult, Validation
-from ltbench.optim import OptimChanges, OptimConfig
+from ltbench.training.optim import OptimChanges, OptimConfig
 
 Blocks = Annotated[int, Field(ge=1)] | Literal["all"]
 Candidates = Annotated[list[Blocks], Field(min_length=1)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ltbench.files import written_beside
+from ltbench.common.files import written_beside
 
 SHOWN_CLASSES = 6
 COLUMNS = 3

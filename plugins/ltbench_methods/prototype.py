@@ -11,11 +11,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.backbones import Backbone
+from ltbench.backbones.backbone import Backbone
 from ltbench.data.samplers import ClassAwareSampler
 from ltbench.errors import UsageError
 from ltbench.method import Member, Method, MethodConfig, MethodContext
-from ltbench.optim import OptimConfig
+from ltbench.training.optim import OptimConfig
 
 REACHABILITY_SCALE = 10.0
 COSINE_SCALE = 16.0

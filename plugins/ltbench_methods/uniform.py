@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ltbench.data.samplers import ClassBalancedSampler, EpochSampler
 from ltbench.method import Member, Method, MethodConfig, MethodContext
-from ltbench.optim import OptimConfig
+from ltbench.training.optim import OptimConfig
 
 
 class Uniform(Method):

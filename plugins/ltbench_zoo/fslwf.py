@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from ltbench.data.samplers import ClassAwareSampler, EpochSampler, SubsetSampler
 from ltbench.errors import UsageError
 from ltbench.method import Member, MethodContext, OneClassifier, Training, Validation
-from ltbench.optim import OptimConfig
-from ltbench.step import Step
+from ltbench.training.optim import OptimConfig
+from ltbench.training.step import Step
 from ltbench_zoo.few_shot_head import FewShotHead
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.method import OneClassifier
-from ltbench.step import Step
+from ltbench.training.step import Step
 from ltbench_zoo.heads import CosineHead
 from ltbench_zoo.weights import class_balanced
 

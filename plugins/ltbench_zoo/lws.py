@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import nn
 
 from ltbench.method import Member
-from ltbench.optim import OptimConfig
+from ltbench.training.optim import OptimConfig
 from ltbench_zoo.heads import ScaledHead
 from ltbench_zoo.second_stage import SecondStage
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from ltbench.data.samplers import ClassBalancedSampler
 from ltbench.method import Member
-from ltbench.optim import OptimConfig
-from ltbench.step import Step
+from ltbench.training.optim import OptimConfig
+from ltbench.training.step import Step
 from ltbench_zoo.heads import ScaledHead
 from ltbench_zoo.second_stage import SecondStage
 

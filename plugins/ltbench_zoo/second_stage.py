@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from ltbench.data.samplers import ClassAwareSampler
 from ltbench.method import Member, Method, MethodConfig, MethodContext
-from ltbench.optim import OptimConfig
-from ltbench.training import Training
+from ltbench.training.optim import OptimConfig
+from ltbench.training.request import Training
 
 
 class SecondStage(Method):

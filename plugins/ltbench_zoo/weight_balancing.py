@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.method import Member, MethodContext, OneClassifier, Training
-from ltbench.optim import OptimConfig
-from ltbench.step import Step
+from ltbench.training.optim import OptimConfig
+from ltbench.training.step import Step
 from ltbench_zoo.weights import class_balanced
 
 

@@ -1,4 +1,4 @@
-"""Training on a CPU with and without the allocator keeping freed memory (``ltbench.engine.compute.keep_freed_memory``).
+"""Training on a CPU with and without the allocator keeping freed memory (``ltbench.engine.machine.compute.keep_freed_memory``).
 
     python tests/benchmarks/allocator.py [--rounds 2] [--steps 4]
 
@@ -17,7 +17,7 @@ def seconds(steps: int, keep: bool) -> float:
     from training_speed import bare
 
     from ltbench.config import ComputeConfig
-    from ltbench.engine import compute
+    from ltbench.engine.machine import compute
 
     if not keep:
         compute.keep_freed_memory = lambda: None

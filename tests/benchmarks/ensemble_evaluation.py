@@ -18,13 +18,13 @@ from pathlib import Path
 
 from machine import describe
 
-from ltbench.backbones import weights_digest
-from ltbench.engine.inference import View, run_over
-from ltbench.engine.progress import Reporter
+from ltbench.backbones.checkpoints import weights_digest
+from ltbench.engine.evaluation.inference import View, run_over
+from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.run import Engine
-from ltbench.engine.stages import Stage
 from ltbench.method import Member
-from ltbench.recipes import resolve
+from ltbench.results.stage import Stage
+from ltbench.settings.recipes import resolve
 
 SHORT = [
     "baseline.optim.epochs=1",

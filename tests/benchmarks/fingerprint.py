@@ -22,7 +22,7 @@ CLASSES = 1000
 START = """
 import json, sys, time
 from pathlib import Path
-from ltbench.data.folder import Folder, FolderOptions
+from ltbench_datasets.folder import Folder, FolderOptions
 began, worked = time.perf_counter(), time.process_time()
 dataset = Folder(FolderOptions(train=".", test_per_class=2, val_per_class=2), Path(sys.argv[1]))
 images = sum(map(len, dataset.lists.values()))

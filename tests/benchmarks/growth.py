@@ -17,21 +17,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ltbench_datasets.glyphs import GlyphsOptions
+from ltbench_datasets.published.facts import known_counts
 from machine import describe, peak
 from torch import Tensor
 
-from ltbench.backbones import create_backbone
+from ltbench.backbones.create import create_backbone
 from ltbench.config import BackboneConfig, ComputeConfig
-from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
 from ltbench.data.base import TensorSplit
-from ltbench.data.facts import known_counts
-from ltbench.data.glyphs import GlyphsOptions
-from ltbench.engine.compute import Compute
-from ltbench.engine.context import StageContext, Workbench
-from ltbench.engine.inference import FeatureStore
-from ltbench.engine.progress import Reporter
+from ltbench.engine.context import StageContext
+from ltbench.engine.evaluation.inference import FeatureStore
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.machine.progress import Reporter
+from ltbench.engine.workbench import Workbench
 from ltbench.method import Classes, Member
-from ltbench.optim import OptimConfig
+from ltbench.training.optim import OptimConfig
 
 PROFILES = {365: "places-lt", 1000: "imagenet-lt", 8142: "inaturalist2018"}
 SIDE, PICTURES, VAL = 28, 97, 2000

@@ -27,14 +27,14 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.draws import Draws
 from ltbench.data.base import CutSplit
-from ltbench.data.draws import Draws
-from ltbench.data.file_dataset import IMAGENET_MEAN, IMAGENET_STD
-from ltbench.data.image_files import ImageFileSplit, read_image
-from ltbench.data.image_list import ImageList
-from ltbench.data.packed import PackedSplit, PackSettings, pack
-from ltbench.engine.compute import keep_freed_memory
+from ltbench.data.images.file_dataset import IMAGENET_MEAN, IMAGENET_STD
+from ltbench.data.images.image_files import ImageFileSplit, read_image
+from ltbench.data.images.image_list import ImageList
+from ltbench.data.images.packed import PackedSplit, PackSettings, pack
+from ltbench.engine.machine.compute import keep_freed_memory
 
 BATCH = 50
 

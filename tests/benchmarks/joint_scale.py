@@ -21,11 +21,11 @@ import time
 from collections.abc import Sequence
 
 import torch
+from ltbench_datasets.published.facts import known_counts
 from machine import MB, describe, forget_peak, peak
 from torch import Tensor
 
 import ltbench
-from ltbench.data.facts import known_counts
 from ltbench.data.folds import fold_rule
 from ltbench.fuser import Fuser, MemberLogits
 

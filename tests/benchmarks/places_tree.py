@@ -19,10 +19,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from ltbench_datasets.published.annotations import read_annotations
+from ltbench_datasets.published.facts import known_counts
 from PIL import Image
-
-from ltbench.data.annotations import read_annotations
-from ltbench.data.facts import known_counts
 
 VAL, TEST = 20, 100
 SMALLER = {

@@ -25,7 +25,7 @@ def measure(task: str) -> None:
     from torch import nn
     from torch.nn import functional as F
 
-    from ltbench.engine.inference import HEAD_CHUNK
+    from ltbench.engine.evaluation.inference import HEAD_CHUNK
 
     head = MemoryClassifier(FEATURES, CLASSES)
     head.start_from(nn.Linear(FEATURES, CLASSES), torch.randn(CLASSES, FEATURES))

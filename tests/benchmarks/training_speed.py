@@ -31,19 +31,20 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from ltbench.backbones import create_backbone
+from ltbench.backbones.create import create_backbone
 from ltbench.config import BackboneConfig, ComputeConfig
-from ltbench.data.augment import Augment, AugmentConfig
-from ltbench.data.file_dataset import IMAGENET_MEAN, IMAGENET_STD
-from ltbench.data.image_files import ImageFileSplit
-from ltbench.data.image_list import ImageList
-from ltbench.data.packed import PackedSplit, PackSettings, pack
-from ltbench.engine.compute import Compute
-from ltbench.engine.context import StageContext, Workbench
-from ltbench.engine.inference import FeatureStore
-from ltbench.engine.progress import Reporter
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
+from ltbench.data.images.file_dataset import IMAGENET_MEAN, IMAGENET_STD
+from ltbench.data.images.image_files import ImageFileSplit
+from ltbench.data.images.image_list import ImageList
+from ltbench.data.images.packed import PackedSplit, PackSettings, pack
+from ltbench.engine.context import StageContext
+from ltbench.engine.evaluation.inference import FeatureStore
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.machine.progress import Reporter
+from ltbench.engine.workbench import Workbench
 from ltbench.method import Classes, Classifier, Member, Validation
-from ltbench.optim import OptimConfig
+from ltbench.training.optim import OptimConfig
 
 CLASSES, SIZE, LR = 100, 224, 0.05
 

@@ -6,7 +6,7 @@ import torch
 from ltbench.plugin import DatasetSpec, FuserSpec, MethodSpec, hookimpl
 from ltbench_methods.baseline import Baseline
 from ltbench.fuser import Fuser
-from ltbench.data.glyphs import GlyphsLT
+from ltbench_datasets.glyphs import GlyphsLT
 
 @hookimpl
 def ltbench_methods():

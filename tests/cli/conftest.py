@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import ltbench_datasets
 import ltbench_fusers
 import ltbench_methods
 import pytest
 from manager.modules import having
 
-import ltbench.data.builtin
-from ltbench import manager
 from ltbench.cli.group import cli
-from ltbench.discovery import Candidate
+from ltbench.registry import manager
+from ltbench.registry.discovery import Candidate
 
-SHIPPED = {"datasets": ltbench.data.builtin, "fusers": ltbench_fusers, "methods": ltbench_methods}
+SHIPPED = {"datasets": ltbench_datasets, "fusers": ltbench_fusers, "methods": ltbench_methods}
 
 
 @pytest.fixture

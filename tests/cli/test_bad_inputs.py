@@ -18,7 +18,7 @@ from tiny import Outcome
 from ltbench.cli.group import Stub, cli
 from ltbench.data.folds import FOLD_RULES
 from ltbench.fuser import MemberLogits
-from ltbench.logits import LogitsFolder, SplitLogits, write_logits
+from ltbench.results.logits import LogitsFolder, SplitLogits, write_logits
 from ltbench.results.store import save
 
 from .bad_inputs import ROWS, SAMPLE, Bad

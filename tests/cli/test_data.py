@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import pytest
 from data.drawn_lists import draw_places_tree, places_lists, write_lists
+from ltbench_datasets.published import list_diff
+from ltbench_datasets.published.annotations import git_blob
+from ltbench_datasets.published.facts import KnownList, known_counts
 
 from ltbench.cli import invoke
-from ltbench.data import list_diff
-from ltbench.data.annotations import git_blob
-from ltbench.data.facts import KnownList, known_counts
 
 pytestmark = pytest.mark.usefixtures("having_also")
 
@@ -170,7 +170,7 @@ def test_fetch_refuses_what_has_no_lists(data: Callable[..., Said]) -> None:
 def test_fetch_lets_a_dataset_fetch_itself(
     data: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ltbench.data.cifar_lt import Cifar100LT
+    from ltbench_datasets.cifar_lt import Cifar100LT
 
     monkeypatch.setattr(Cifar100LT, "fetch", classmethod(lambda cls, root=None: root / "cifar-100-python"))
     said = data("fetch", "cifar100-lt", "--folder", tmp_path)
@@ -180,7 +180,7 @@ def test_fetch_lets_a_dataset_fetch_itself(
 def test_fetch_puts_lists_where_other_commands_find_them(
     data: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ltbench.data import facts
+    from ltbench_datasets.published import facts
 
     lines, known = places_lists("easy-dir", *SMALL), []
     source = write_lists(tmp_path / "server", "Places_LT", lines)

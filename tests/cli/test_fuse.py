@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from tiny import TINY, TINY_EXPERTS, Outcome
 
 import ltbench
-from ltbench.logits import LogitsFolder, SplitLogits, write_logits
-from ltbench.metrics import calibration_error
+from ltbench.results.logits import LogitsFolder, SplitLogits, write_logits
+from ltbench.results.metrics import calibration_error
 
 NUM_CLASSES = 5
 COUNTS = np.array([200, 120, 50, 30, 5])

@@ -16,7 +16,7 @@ from results.records import record
 from tiny import Outcome, in_subprocess
 
 from ltbench.fuser import MemberLogits
-from ltbench.logits import LogitsFolder, SplitLogits, write_logits
+from ltbench.results.logits import LogitsFolder, SplitLogits, write_logits
 from ltbench.results.record import config_hash
 from ltbench.results.store import save
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 from results.records import baseline, record
 
-from ltbench.cli.compare import command as compare
-from ltbench.cli.leaderboard import command as leaderboard
-from ltbench.cli.verify import command as verify
+from ltbench.cli.commands.compare import command as compare
+from ltbench.cli.commands.leaderboard import command as leaderboard
+from ltbench.cli.commands.verify import command as verify
 from ltbench.errors import DataError, LtbenchError, UsageError
 from ltbench.results.record import config_hash
 from ltbench.results.store import load_results, save
@@ -310,7 +310,7 @@ def test_verify_a_folder_and_a_broken_record(results: Path) -> None:
 def test_neither_torch_nor_pandas_is_loaded(results: Path) -> None:
     code = (
         "import sys\n"
-        "from ltbench.cli.leaderboard import command\n"
+        "from ltbench.cli.commands.leaderboard import command\n"
         "command(['--results', sys.argv[1]], standalone_mode=False)\n"
         "print(sorted({'torch', 'timm', 'pandas'} & set(sys.modules)))\n"
     )

@@ -9,9 +9,9 @@ import pytest
 from manager.modules import having, registering
 
 from ltbench.cli import invoke
+from ltbench.common.sealed import write_json
 from ltbench.plugin import MethodSpec
-from ltbench.runs import run_of
-from ltbench.sealed import write_json
+from ltbench.results.runs import run_of
 
 pytestmark = pytest.mark.usefixtures("having_also")
 

@@ -32,7 +32,7 @@ def test_what_keeps_the_contract_is_ok(having_also: Callable[..., None], capsys:
     having_also(
         registering(
             FuserSpec("mine", target="ltbench_fusers.soft_voting:SoftVoting"),
-            DatasetSpec("mine", target="ltbench.data.glyphs:GlyphsLT"),
+            DatasetSpec("mine", target="ltbench_datasets.glyphs:GlyphsLT"),
             distribution="Their_Plugin",
         )
     )

@@ -16,12 +16,12 @@ from filelock import FileLock
 from tiny import DATA, TINY, TINY_EXPERTS, TOGETHER, in_subprocess, settings
 
 import ltbench
-from ltbench import manager
 from ltbench.config import RunConfig
-from ltbench.engine.progress import Reporter
+from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.run import Engine
-from ltbench.logits import read_logits
-from ltbench.recipes import resolve_config
+from ltbench.registry import manager
+from ltbench.results.logits import read_logits
+from ltbench.settings.recipes import resolve_config
 
 FOLDS = {"many", "medium", "few", "all"}
 

@@ -10,8 +10,8 @@ from manager.modules import registering
 from pydantic import BaseModel, Field
 
 from ltbench.cli import invoke
-from ltbench.hyperparameters import hyperparameters
 from ltbench.plugin import FuserSpec, MethodSpec
+from ltbench.settings.hyperparameters import hyperparameters
 
 pytestmark = pytest.mark.usefixtures("having_also")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ltbench import manager
-from ltbench.manager import Plugins
 from ltbench.plugin import DatasetSpec, FuserSpec, MethodSpec, Spec
+from ltbench.registry import manager
+from ltbench.registry.manager import Plugins
 
 from .fakes import Base, Letters, Mean, Narrow, Needy, Scale, Split, Variant, registered, target
 

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ltbench.data.base import Dataset
 from ltbench.fuser import Fuser, FuserConfig
-from ltbench.manager import Plugins
 from ltbench.method import Method, MethodConfig
-from ltbench.optim import OptimConfig
 from ltbench.plugin import Spec
-from ltbench.registry import PluginRecord
+from ltbench.registry.lookup import PluginRecord
+from ltbench.registry.manager import Plugins
+from ltbench.training.optim import OptimConfig
 
 
 class Idle(Method):

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from data.benchmark_trees import COUNTS, TEST, VAL, draw
+from ltbench_datasets.published.facts import known_counts
 from tiny import WIDTHS, settings
 
-from ltbench.data.facts import known_counts
-from ltbench.layers import leaves
-from ltbench.recipes import Resolved, resolve
+from ltbench.settings.layers import leaves
+from ltbench.settings.recipes import Resolved, resolve
 
 OLTR_AUGMENTATION = {
     "augment.crop_scale": [0.08, 1.0],

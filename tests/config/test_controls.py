@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from ltbench.engine.plan import evaluations_of
+from ltbench.engine.planning import evaluations_of
 from ltbench.errors import UsageError
-from ltbench.manager import Plugins
 from ltbench.plugin import FuserSpec, MethodSpec
-from ltbench.recipes import resolve
+from ltbench.registry.manager import Plugins
+from ltbench.settings.recipes import resolve
 
 from .fakes import Base, Mean, Narrow, Variant, registered, target
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ltbench.errors import PluginError, UsageError
-from ltbench.manager import Plugins
 from ltbench.plugin import DatasetSpec
-from ltbench.recipes import resolve
+from ltbench.registry.manager import Plugins
+from ltbench.settings.recipes import resolve
 
 from .fakes import Letters, registered, target
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltbench.layers import Layer, merge, nest, parse_override, source_of
+from ltbench.settings.layers import Layer, merge, nest, parse_override, source_of
 
 keys = st.sampled_from("abc")
 scalars = st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2)

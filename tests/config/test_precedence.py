@@ -8,9 +8,9 @@ import pytest
 
 from ltbench.config import BackboneConfig, RunConfig
 from ltbench.errors import PluginError, UsageError
-from ltbench.manager import Plugins
 from ltbench.plugin import MethodSpec
-from ltbench.recipes import Resolved, resolve, resolve_config
+from ltbench.registry.manager import Plugins
+from ltbench.settings.recipes import Resolved, resolve, resolve_config
 
 from .fakes import Base, registered, target
 

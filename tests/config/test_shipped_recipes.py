@@ -7,10 +7,10 @@ import ltbench_methods
 import ltbench_zoo
 import pytest
 
-from ltbench import manager
-from ltbench.data import builtin
-from ltbench.layers import leaves, read_toml
-from ltbench.recipes import resolve
+import ltbench_datasets
+from ltbench.registry import manager
+from ltbench.settings.layers import leaves, read_toml
+from ltbench.settings.recipes import resolve
 
 from .fakes import registered
 
@@ -21,7 +21,7 @@ RECIPES = sorted(CONFIGS.glob("*/*.toml"))
 @pytest.fixture(autouse=True)
 def shipped_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     methods = [*ltbench_methods.ltbench_methods(), *ltbench_zoo.ltbench_methods()]
-    specs = [*builtin.ltbench_datasets(), *methods, *ltbench_fusers.ltbench_fusers()]
+    specs = [*ltbench_datasets.ltbench_datasets(), *methods, *ltbench_fusers.ltbench_fusers()]
     monkeypatch.setattr(manager, "_loaded", registered(specs))
 
 

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from ltbench_datasets.published.annotations import git_blob, read_annotations, sha256
 
-from ltbench.data.annotations import git_blob, read_annotations, sha256
 from ltbench.errors import DataError
 
 

@@ -5,7 +5,7 @@ from torch import Generator, Tensor
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
-from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
 
 
 def pictures(count: int, channels: int, height: int, width: int) -> Tensor:

@@ -3,7 +3,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from ltbench.cache import cache_dir
+from ltbench.common.cache import cache_dir
 from ltbench.errors import DataError
 
 

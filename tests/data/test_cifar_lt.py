@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ltbench_datasets.cifar_lt import Cifar10LT, Cifar100LT
 from pydantic import ValidationError
 
 import ltbench
 from ltbench.data.base import SPLITS
-from ltbench.data.cifar_lt import Cifar10LT, Cifar100LT
 from ltbench.data.long_tailed import LongTailedOptions
 from ltbench.errors import DataError
 

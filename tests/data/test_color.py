@@ -3,8 +3,8 @@ import torch
 from torch import Generator, Tensor
 from torchvision.transforms import functional as reference
 
-from ltbench.data import color
-from ltbench.data.draws import Draws
+from ltbench.data.augmentation import color
+from ltbench.data.augmentation.draws import Draws
 
 OPERATIONS = {
     "brightness": (color.adjust_brightness, [0.0, 0.4, 1.0, 1.7]),

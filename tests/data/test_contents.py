@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ltbench_datasets.folder import Folder, FolderOptions
 from pictures import tree
 
-from ltbench.data import contents
-from ltbench.data.contents import read_contents
-from ltbench.data.folder import Folder, FolderOptions
+from ltbench.data.images import contents
+from ltbench.data.images.contents import read_contents
 from ltbench.errors import DataError
 
 from .drawn_lists import TREES, draw_places_tree, places_lists, write_lists

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltbench.data.augment import Augment, AugmentConfig
-from ltbench.data.cuts import CentreCut, draw_uniform, random_boxes
-from ltbench.data.draws import SAMPLES, Draws
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.cuts import CentreCut, draw_uniform, random_boxes
+from ltbench.data.augmentation.draws import SAMPLES, Draws
 
 sides = st.integers(8, 900)
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from ltbench_datasets.glyphs import GlyphsOptions
 from pydantic import ValidationError
 
-from ltbench.data.augment import AugmentConfig
+from ltbench.data.augmentation.augment import AugmentConfig
 from ltbench.data.base import Dataset, TensorSplit, check_splits
 from ltbench.data.carving import carve
-from ltbench.data.glyphs import GlyphsOptions
 from ltbench.errors import DataError
 
 

@@ -1,10 +1,10 @@
 """Published figures: they agree with each other and with what papers print."""
 
 import pytest
+from ltbench_datasets.published.benchmark import BENCHMARKS
+from ltbench_datasets.published.facts import known_counts, known_lists
 
-from ltbench.data.facts import known_counts, known_lists
 from ltbench.data.folds import fold_rule
-from ltbench.data.published import BENCHMARKS
 
 
 @pytest.mark.parametrize(

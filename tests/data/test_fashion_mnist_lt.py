@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ltbench_datasets import fashion_mnist_lt
+from ltbench_datasets.fashion_mnist_lt import FashionMnistLT
 from tiny import Outcome
 
-from ltbench.data import fashion_mnist_lt
-from ltbench.data.fashion_mnist_lt import FashionMnistLT
 from ltbench.data.long_tailed import LongTailedOptions
 from ltbench.errors import DataError
 

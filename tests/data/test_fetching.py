@@ -8,12 +8,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from ltbench_datasets.published import list_diff
+from ltbench_datasets.published.annotations import git_blob, sha256
+from ltbench_datasets.published.benchmark import INATURALIST2018
+from ltbench_datasets.published.facts import KnownList
+from ltbench_datasets.published.fetching import fetch_lists
 
-from ltbench.data import list_diff
-from ltbench.data.annotations import git_blob, sha256
-from ltbench.data.facts import KnownList
-from ltbench.data.fetching import fetch_lists
-from ltbench.data.published import INATURALIST2018
 from ltbench.errors import DataError
 
 LISTS = {"train": b"train_val2018/Aves/0/1.jpg 0\n", "val": b"train_val2018/Aves/0/2.jpg 0\n"}

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ltbench_datasets.folder import Folder, FolderOptions
 from PIL import Image
 from pydantic import ValidationError
 
 import ltbench
 from ltbench.data.base import SPLITS
-from ltbench.data.folder import Folder, FolderOptions
 from ltbench.errors import DataError, UsageError
 
 BALANCED = {"ape": 16, "bee": 16, "cat": 16}

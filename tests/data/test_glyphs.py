@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 from fontTools.ttLib import TTFont
+from ltbench_datasets import glyphs
+from ltbench_datasets.glyph_drawing import FACES, TYPEFACES, GlyphRenderer, font_path
+from ltbench_datasets.glyph_letters import FAMILIES, LETTERS
+from ltbench_datasets.glyphs import GlyphsLT, GlyphsOptions
+from ltbench_datasets.glyphs_figure import contact_sheet
 from PIL import Image
 from pydantic import ValidationError
 
-from ltbench.data import glyphs
 from ltbench.data.folds import fold_rule
-from ltbench.data.glyph_drawing import FACES, TYPEFACES, GlyphRenderer, font_path
-from ltbench.data.glyph_letters import FAMILIES, LETTERS
-from ltbench.data.glyphs import GlyphsLT, GlyphsOptions
-from ltbench.data.glyphs_figure import contact_sheet
 
 TINY: dict[str, Any] = {"num_classes": 4, "max_count": 12, "min_count": 3, "val_per_class": 2, "test_per_class": 5}
 
@@ -77,7 +77,7 @@ def test_splits(cache: Path) -> None:
 
 def test_the_same_options_draw_the_same_bytes_in_another_process(cache: Path, tmp_path: Path) -> None:
     code = (
-        "import json, sys; from ltbench.data.glyphs import GlyphsLT, GlyphsOptions;"
+        "import json, sys; from ltbench_datasets.glyphs import GlyphsLT, GlyphsOptions;"
         "print(GlyphsLT(GlyphsOptions(**json.loads(sys.argv[1]))).fingerprint)"
     )
     root = str(Path(glyphs.__file__).parents[2])

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as reference
 
-from ltbench.data import image_files
-from ltbench.data.cuts import CentreCut, Cut, RandomCut
-from ltbench.data.image_bytes import MAX_PIXELS, BadImage, read_bytes
-from ltbench.data.image_files import ImageFileSplit, read_image
-from ltbench.data.image_list import ImageList
+from ltbench.data.augmentation.cuts import CentreCut, Cut, RandomCut
+from ltbench.data.images import image_files
+from ltbench.data.images.image_bytes import MAX_PIXELS, BadImage, read_bytes
+from ltbench.data.images.image_files import ImageFileSplit, read_image
+from ltbench.data.images.image_list import ImageList
 from ltbench.errors import DataError
 
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-
-from ltbench.data import list_diff
-from ltbench.data.annotations import git_blob, sha256
-from ltbench.data.facts import KnownList, known_counts
-from ltbench.data.inspection import ListReport, inspect_list
-from ltbench.data.published import IMAGENET_LT, PLACES_LT
+from ltbench_datasets.published import list_diff
+from ltbench_datasets.published.annotations import git_blob, sha256
+from ltbench_datasets.published.benchmark import IMAGENET_LT, PLACES_LT
+from ltbench_datasets.published.facts import KnownList, known_counts
+from ltbench_datasets.published.inspection import ListReport, inspect_list
 
 from .drawn_lists import SPELLINGS, categories, places_lists, write_lists
 
@@ -172,7 +171,7 @@ class TestRealLists:
 
     @pytest.mark.parametrize("folder", ["seed", "easy_dir", "data_256"])
     def test_a_changed_label_is_found_against_any_variant(self, tmp_path: Path, report: Report, folder: str) -> None:
-        from ltbench.data.annotations import read_content
+        from ltbench_datasets.published.annotations import read_content
 
         lines = read_content(Path(REAL_LISTS) / "data_256" / "Places_LT_train.txt.gz").decode().splitlines()
         lines[1000] = lines[1000].replace(" 7", " 9")

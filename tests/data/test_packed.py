@@ -7,13 +7,13 @@ import pytest
 import torch
 from pictures import picture, tree
 
-from ltbench.data import packed
-from ltbench.data.contents import read_contents
-from ltbench.data.cuts import CentreCut
-from ltbench.data.image_files import ImageFileSplit, read_image
-from ltbench.data.image_list import ImageList
-from ltbench.data.packed import PackedSplit, PackSettings, pack, pack_name, verify
-from ltbench.data.packed_file import ENTRY
+from ltbench.data.augmentation.cuts import CentreCut
+from ltbench.data.images import packed
+from ltbench.data.images.contents import read_contents
+from ltbench.data.images.image_files import ImageFileSplit, read_image
+from ltbench.data.images.image_list import ImageList
+from ltbench.data.images.packed import PackedSplit, PackSettings, pack, pack_name, verify
+from ltbench.data.images.packed_file import ENTRY
 from ltbench.errors import DataError
 
 from .spoiling import SPOIL

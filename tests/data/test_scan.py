@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pictures import bad_files, tree
 
-from ltbench.data import scan
 from ltbench.data.base import unwatched
-from ltbench.data.contents import read_contents
+from ltbench.data.images import scan
+from ltbench.data.images.contents import read_contents
 
 from .spoiling import SPOIL
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ltbench
-from ltbench.backbones import create_backbone
-from ltbench.engine import keys
-from ltbench.engine.evaluate import fuser_class
-from ltbench.manager import plugins
+from ltbench.backbones.create import create_backbone
+from ltbench.engine.evaluation.evaluate import fuser_class
+from ltbench.engine.keys import keys
+from ltbench.registry.manager import plugins
 
 ROOT = Path(ltbench.__file__).parents[1]
 found = plugins()

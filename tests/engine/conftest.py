@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ltbench.config import ComputeConfig
-from ltbench.engine.compute import Compute
-from ltbench.engine.progress import Bar
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.machine.progress import Bar
 
 
 @pytest.fixture

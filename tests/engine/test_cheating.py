@@ -16,9 +16,10 @@ from tiny import BASELINE, DATA, TINY, Outcome, in_subprocess, settings
 
 from ltbench.data import guard
 from ltbench.engine import context as engine_context
-from ltbench.engine import evaluate, stage_logits
+from ltbench.engine import stage_logits
+from ltbench.engine.evaluation import evaluate
 from ltbench.fuser import MemberLogits
-from ltbench.logits import LogitsFolder, SplitLogits, write_logits
+from ltbench.results.logits import LogitsFolder, SplitLogits, write_logits
 
 CHEATING = Path(__file__).parents[1] / "fixtures" / "cheating"
 FUSERS = {"row-numbers": "cheating_row_numbers", "neighbours": "cheating_neighbours"}

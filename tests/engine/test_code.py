@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.canonical import digest
-from ltbench.engine.code import DIGITS, Code
-from ltbench.engine.memo import Memo
-from ltbench.engine.syntax import read_syntax
+from ltbench.common.canonical import digest
+from ltbench.engine.keys.code import DIGITS, Code
+from ltbench.engine.keys.memo import Memo
+from ltbench.engine.keys.syntax import read_syntax
 from ltbench.errors import PluginError
-from ltbench.manager import use_plugin_files
+from ltbench.registry.manager import use_plugin_files
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def __getattr__(name):
 def test_the_names_that_ltbench_exports_lead_to_their_modules(package: Callable[..., Path]) -> None:
     package({"author.py": "from ltbench import Method, fold_accuracy\nfrom ltbench.data import Dataset, fold_rule"})
     found = set(code("ltbench", stops=("ltbench", "ltbench.data")).of(["author"]))
-    assert {"ltbench.method", "ltbench.metrics", "ltbench.data.base", "ltbench.data.folds"} <= found
+    assert {"ltbench.method", "ltbench.results.metrics", "ltbench.data.base", "ltbench.data.folds"} <= found
     assert not {"ltbench", "ltbench.data", "ltbench.cli"} & found
     for lazy in ("ltbench", "ltbench.data"):
         exported = set(import_module(lazy).__all__) - {"__version__"}
@@ -172,7 +172,7 @@ def test_of_installed_packages_only_the_named_ones_are_followed(
 def test_a_helper_beside_a_plugin_file_counts_though_python_does_not_look_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ltbench.manager import plugins
+    from ltbench.registry.manager import plugins
 
     plugin = tmp_path / "plugin_with_helper.py"
     helper = tmp_path / "its_helper.py"
@@ -182,8 +182,8 @@ def test_a_helper_beside_a_plugin_file_counts_though_python_does_not_look_there(
         "@hookimpl\ndef ltbench_methods(): return []\n"
     )
     helper.write_text("RATE = 1")
-    monkeypatch.setattr("ltbench.manager._files", ())
-    monkeypatch.setattr("ltbench.manager._loaded", None)
+    monkeypatch.setattr("ltbench.registry.manager._files", ())
+    monkeypatch.setattr("ltbench.registry.manager._loaded", None)
     use_plugin_files([plugin])
     assert "ok" in {record.status for record in plugins().records if record.name == "plugin_with_helper"}
     first = code("plugin_with_helper").of(["plugin_with_helper"])

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.config import ComputeConfig
-from ltbench.engine.compute import Compute
-from ltbench.engine.stepping import Level
-from ltbench.engine.trainee import Trainee
+from ltbench.engine.fitting.stepping import Level
+from ltbench.engine.fitting.trainee import Trainee
+from ltbench.engine.machine.compute import Compute
 from ltbench.errors import LtbenchError, UsageError
-from ltbench.optim import OptimConfig
-from ltbench.step import Step
+from ltbench.training.optim import OptimConfig
+from ltbench.training.step import Step
 
 from .toy import BATCH, SAMPLES, batches, linear, run_toy, trainee_of
 

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.backbones import weights_digest
-from ltbench.data.augment import Augment, AugmentConfig
-from ltbench.data.augment_config import MixConfig
+from ltbench.backbones.checkpoints import weights_digest
+from ltbench.backbones.forks import fork
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment_config import MixConfig
 from ltbench.data.samplers import InstanceSampler
-from ltbench.engine import checkpoint
 from ltbench.engine.context import StageContext, rebuild, weights_of
+from ltbench.engine.fitting import checkpoint
 from ltbench.errors import LtbenchError, UsageError
-from ltbench.forks import fork
 from ltbench.method import Member, Method, OneClassifier
-from ltbench.method_contract import Patterns, workbench
-from ltbench.optim import OptimConfig
-from ltbench.step import Step
 from ltbench.testing import check_method
+from ltbench.testing.method_contract import Patterns, workbench
+from ltbench.training.optim import OptimConfig
+from ltbench.training.step import Step
 
 OPTIM = OptimConfig(epochs=2, batch_size=32, lr=0.05)
 CLASSES = torch.arange(6)

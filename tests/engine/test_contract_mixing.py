@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ltbench.data.augment import Augment, AugmentConfig
-from ltbench.data.augment_config import MixConfig
-from ltbench.data.draws import Draws
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment_config import MixConfig
+from ltbench.data.augmentation.draws import Draws
 from ltbench.data.samplers import InstanceSampler
-from ltbench.engine.loading import EpochBatches
+from ltbench.engine.machine.loading import EpochBatches
 from ltbench.errors import UsageError
-from ltbench.mixing import Mixed, draw_mixed, neighbours
-from ltbench.step import Clock, Engine, Minibatch, Output, Step
+from ltbench.training.mixing import Mixed, draw_mixed, neighbours
+from ltbench.training.step import Clock, Engine, Minibatch, Output, Step
 
 
 def step_on(logits: Tensor, targets: Tensor, mixed: Mixed | None = None, smoothing: float = 0.0) -> Step:
@@ -161,7 +161,7 @@ def test_an_image_comes_out_the_same_whoever_augments_it(settings: dict[str, Any
 
 @pytest.mark.parametrize("policy", ["rand", "trivial"])
 def test_every_operation_occurs(policy: str) -> None:
-    from ltbench.data.policies import RANDOM, draw_policy
+    from ltbench.data.augmentation.policies import RANDOM, draw_policy
 
     chosen = draw_policy(policy, Draws(torch.Generator().manual_seed(0), 3000))
     counts = torch.bincount(chosen.operations.flatten(), minlength=len(RANDOM)).double()
@@ -176,7 +176,7 @@ def test_operations_are_torchvision_s() -> None:
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.autoaugment import _apply_op
 
-    from ltbench.data.policies import RANDOM, Chosen, apply_policy
+    from ltbench.data.augmentation.policies import RANDOM, Chosen, apply_policy
 
     images = pictures(3)
     space = {

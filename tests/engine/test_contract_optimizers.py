@@ -9,14 +9,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.backbones import create_backbone
-from ltbench.engine import checkpoint
-from ltbench.engine.compute import Compute
-from ltbench.engine.optimizers import make_optimizer
-from ltbench.engine.stepping import Level
-from ltbench.engine.trainee import Trainee
-from ltbench.optim import OptimConfig
-from ltbench.step import Step
+from ltbench.backbones.create import create_backbone
+from ltbench.engine.fitting import checkpoint
+from ltbench.engine.fitting.optimizers import make_optimizer
+from ltbench.engine.fitting.stepping import Level
+from ltbench.engine.fitting.trainee import Trainee
+from ltbench.engine.machine.compute import Compute
+from ltbench.training.optim import OptimConfig
+from ltbench.training.step import Step
 
 from .toy import batches, linear, run_toy
 

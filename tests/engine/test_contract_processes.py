@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny import in_subprocess, settings
 
-from ltbench.logits import read_logits
+from ltbench.results.logits import read_logits
 
 from .test_processes import SETTINGS, assert_same_logits, images, losses, overrides, with_set
 
@@ -20,10 +20,10 @@ import torch
 from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
-from ltbench.forks import fork
+from ltbench.backbones.forks import fork
 from ltbench.method import Member, Method, MethodConfig
-from ltbench.data.augment import AugmentConfig
-from ltbench.optim import OptimConfig
+from ltbench.data.augmentation.augment import AugmentConfig
+from ltbench.training.optim import OptimConfig
 from ltbench.plugin import MethodSpec, hookimpl
 
 @hookimpl

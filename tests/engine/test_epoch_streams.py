@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.cuts import Cut
 from ltbench.data.base import Batch, Split, TensorSplit
-from ltbench.data.cuts import Cut
 from ltbench.data.samplers import EpochSampler
 from ltbench.engine.context import StageContext
 from ltbench.method import Member
-from ltbench.method_contract import workbench
-from ltbench.optim import OptimConfig
+from ltbench.testing.method_contract import workbench
+from ltbench.training.optim import OptimConfig
 
 SAMPLES, EPOCHS = 40, 4
 

@@ -14,11 +14,11 @@ from tiny import TINY
 
 import ltbench
 from ltbench.classes import classes_of
-from ltbench.engine.evaluate import Measured, SingleMember, make_fuser, refuse_unfused
+from ltbench.engine.evaluation.evaluate import Measured, SingleMember, make_fuser, refuse_unfused
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.fuser import Fuser, MemberLogits
-from ltbench.logits import LogitsFolder, SplitLogits
 from ltbench.posterior import LOG_ZERO
+from ltbench.results.logits import LogitsFolder, SplitLogits
 
 CLASSES = 4
 

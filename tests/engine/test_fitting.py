@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ltbench.backbones import weights_digest
-from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.backbones.checkpoints import weights_digest
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
 from ltbench.data.samplers import InstanceSampler
 from ltbench.engine.context import StageContext
 from ltbench.errors import DataError
 from ltbench.method import Member, Validation
-from ltbench.method_contract import Patterns, workbench
-from ltbench.optim import OptimConfig
+from ltbench.testing.method_contract import Patterns, workbench
+from ltbench.training.optim import OptimConfig
 
 OPTIM = OptimConfig(epochs=2, batch_size=32, lr=0.05)
 

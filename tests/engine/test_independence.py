@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from ltbench.classes import classes_of
 from ltbench.data.base import Split, TensorSplit
 from ltbench.data.guard import no_test_split
-from ltbench.engine.context import Workbench
-from ltbench.engine.evaluate import Measured, make_fuser
-from ltbench.engine.independence import BATCH, FewSamples, check_members, differ
-from ltbench.engine.inference import HEAD_CHUNK, apply_head
-from ltbench.engine.order import drawn_order, put_back
+from ltbench.engine.evaluation.evaluate import Measured, make_fuser
+from ltbench.engine.evaluation.independence import BATCH, FewSamples, check_members, differ
+from ltbench.engine.evaluation.inference import HEAD_CHUNK, apply_head
+from ltbench.engine.evaluation.order import drawn_order, put_back
+from ltbench.engine.workbench import Workbench
 from ltbench.errors import LtbenchError, PluginError
 from ltbench.fuser import Fuser, MemberLogits
-from ltbench.logits import LogitsFolder, SplitLogits
 from ltbench.method import Member
-from ltbench.method_contract import Patterns, workbench
+from ltbench.results.logits import LogitsFolder, SplitLogits
+from ltbench.testing.method_contract import Patterns, workbench
 
 Members = list[MemberLogits]
 

@@ -13,12 +13,13 @@ import torch
 from tiny import BASELINE, DATA, TINY, Outcome, settings
 from torch import nn
 
-from ltbench.backbones import Backbone
+from ltbench.backbones.backbone import Backbone
 from ltbench.config import RunConfig
-from ltbench.engine import inference, keys
-from ltbench.engine.inference import FeatureStore
+from ltbench.engine.evaluation import inference
+from ltbench.engine.evaluation.inference import FeatureStore
+from ltbench.engine.keys import keys
 from ltbench.engine.workbench import make_feature_store
-from ltbench.method_contract import Patterns, workbench
+from ltbench.testing.method_contract import Patterns, workbench
 
 MINE = """
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_the_code_of_the_evaluation_decides_whether_a_posterior_is_measured_agai
     first = kept()
     assert first
     assert kept() == first
-    monkeypatch.setattr("ltbench.engine.keys.EVALUATION", (*keys.EVALUATION, "ltbench.stats"))
+    monkeypatch.setattr("ltbench.engine.keys.keys.EVALUATION", (*keys.EVALUATION, "ltbench.results.stats"))
     assert len(kept()) == 2 * len(first)
 
 
@@ -128,8 +129,8 @@ def test_the_version_of_a_plugin_decides_the_key(ltb: Callable[..., Outcome], mo
         return json.loads(done.out)["stages"][0]["key"]
 
     first = key()
-    monkeypatch.setattr("ltbench.manager._loaded", None)
-    monkeypatch.setattr("ltbench.discovery._distribution", lambda entry: ("ltbench", "99.0"))
+    monkeypatch.setattr("ltbench.registry.manager._loaded", None)
+    monkeypatch.setattr("ltbench.registry.discovery._distribution", lambda entry: ("ltbench", "99.0"))
     assert key() != first
 
 
@@ -155,7 +156,7 @@ def test_code_decides_the_key_of_features(tmp_path: Path, monkeypatch: pytest.Mo
     again, _ = small_store(tmp_path)
     again.get(backbone, "val", bench.val)
     assert again.passes == 0
-    monkeypatch.setattr(inference, "feature_code", lambda backbone: {"ltbench.engine.inference": "another"})
+    monkeypatch.setattr(inference, "feature_code", lambda backbone: {"ltbench.engine.evaluation.inference": "another"})
     changed, _ = small_store(tmp_path)
     changed.get(backbone, "val", bench.val)
     assert changed.passes == 1

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ltbench.config import ComputeConfig
-from ltbench.data.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
 from ltbench.data.base import TensorSplit
 from ltbench.data.samplers import ClassAwareSampler, ClassBalancedSampler, InstanceSampler
-from ltbench.engine.compute import Compute
-from ltbench.engine.inference import View, run_over
-from ltbench.engine.loading import SMALLEST, EpochBatches, cut, training_loader
+from ltbench.engine.evaluation.inference import View, run_over
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.machine.loading import SMALLEST, EpochBatches, cut, training_loader
 from ltbench.errors import UsageError
 
 sizes = st.integers(1, 300)

@@ -9,9 +9,10 @@ from tiny import TINY, WIDTHS, settings
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.backbones import Backbone, create_backbone
+from ltbench.backbones.backbone import Backbone
+from ltbench.backbones.create import create_backbone
 from ltbench.config import ComputeConfig
-from ltbench.engine.compute import Compute
+from ltbench.engine.machine.compute import Compute
 from ltbench.errors import UsageError
 
 IMAGE = (1, 16, 16)

@@ -8,13 +8,13 @@ import pytest
 import torch
 from tiny import TINY_EXPERTS
 
-from ltbench import manager
+from ltbench.common.sealed import write_json
 from ltbench.engine import precheck
-from ltbench.engine.progress import Reporter
+from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.run import Engine
 from ltbench.errors import DataError, PluginError, UsageError
-from ltbench.recipes import resolve
-from ltbench.sealed import write_json
+from ltbench.registry import manager
+from ltbench.settings.recipes import resolve
 
 METHODS = """
 import torch

@@ -20,12 +20,12 @@ import ltbench
 from ltbench.cli import launch
 from ltbench.cli.launch import check_number
 from ltbench.config import ComputeConfig
-from ltbench.engine.compute import Compute
+from ltbench.engine.machine.compute import Compute
 from ltbench.errors import UsageError
-from ltbench.logits import LogitsFolder, read_logits
-from ltbench.recipes import resolve
+from ltbench.results.logits import LogitsFolder, read_logits
 from ltbench.results.record import Record
 from ltbench.results.store import read_record
+from ltbench.settings.recipes import resolve
 
 from . import together
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ltbench.engine.progress import Reporter
+from ltbench.engine.machine.progress import Reporter
 
 
 def test_steps_are_counted_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

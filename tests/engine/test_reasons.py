@@ -9,14 +9,14 @@ import pytest
 from tiny import TINY, Outcome
 
 from ltbench.engine.reasons import reason
-from ltbench.engine.stages import Stage
+from ltbench.results.stage import Stage
 
 INPUTS = {
     "method": "experts",
     "seed": 0,
     "dataset": {"name": "birds", "fingerprint": "a" * 64},
     "config": {"optim": {"lr": 0.1, "epochs": 10}, "reject_ratio": None},
-    "code": {"ltbench.optim": "11", "ltbench.engine.training": "22", "ltbench_methods.experts": "33"},
+    "code": {"ltbench.training.optim": "11", "ltbench.engine.fitting.loop": "22", "ltbench_methods.experts": "33"},
     "requires": {"baseline": "b" * 64},
 }
 
@@ -63,10 +63,13 @@ DIFFERENCES = {
     "experts.reject_ratio 8 -> null": {"config__reject_ratio": 8},
     "seed 1 -> 0": {"seed": 1},
     "dataset.fingerprint cccccccc -> aaaaaaaa": {"dataset__fingerprint": "c" * 64},
-    "ltbench.optim changed": {"code__ltbench.optim": "12"},
+    "ltbench.training.optim changed": {"code__ltbench.optim": "12"},
     "another stage of baseline": {"requires__baseline": "c" * 64},
     "my_helper counts no more": {"code__my_helper": "44"},
-    "experts.optim.lr 0.2 -> 0.1, ltbench.optim changed": {"code__ltbench.optim": "12", "config__optim__lr": 0.2},
+    "experts.optim.lr 0.2 -> 0.1, ltbench.training.optim changed": {
+        "code__ltbench.optim": "12",
+        "config__optim__lr": 0.2,
+    },
     "experts.optim.epochs 5 -> 10, experts.optim.lr 0.2 -> 0.1, seed 3 -> 0, and 1 more": {
         "config__optim__epochs": 5,
         "config__optim__lr": 0.2,

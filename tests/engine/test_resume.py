@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from ltbench.engine import checkpoint
-from ltbench.engine.compute import Compute
-from ltbench.engine.trainee import Trainee
-from ltbench.optim import OptimConfig
-from ltbench.training import TrainingResult
+from ltbench.engine.fitting import checkpoint
+from ltbench.engine.fitting.trainee import Trainee
+from ltbench.engine.machine.compute import Compute
+from ltbench.training.optim import OptimConfig
+from ltbench.training.request import TrainingResult
 
 from .toy import linear, run_toy
 

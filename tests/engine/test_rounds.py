@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ltbench.engine import checkpoint
 from ltbench.engine.context import StageContext
-from ltbench.method_contract import workbench
+from ltbench.engine.fitting import checkpoint
+from ltbench.testing.method_contract import workbench
 
 TOTAL = 5
 

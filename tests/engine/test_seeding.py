@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ltbench.engine.seeding import global_stream, seed_globals, stream, stream_seed
+from ltbench.engine.machine.seeding import global_stream, seed_globals, stream, stream_seed
 
 
 def draw() -> tuple[float, float, float]:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ltbench.backbones import Backbone, create_backbone
-from ltbench.engine.shared_pass import SharedPass
-from ltbench.method_contract import Patterns, workbench
+from ltbench.backbones.backbone import Backbone
+from ltbench.backbones.create import create_backbone
+from ltbench.backbones.shared_pass import SharedPass
+from ltbench.testing.method_contract import Patterns, workbench
 
 SIZE = 32
 IMAGES = torch.randn(5, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))

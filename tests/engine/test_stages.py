@@ -14,8 +14,8 @@ import pytest
 from tiny import BASELINE, DATA, EXPERTS, OPTIONS, TINY, TINY_EXPERTS, Outcome, settings
 
 from ltbench.engine import stages
-from ltbench.engine.stages import Stage
 from ltbench.errors import DataError
+from ltbench.results.stage import Stage
 
 COUNTING = """
 import os

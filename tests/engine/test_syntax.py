@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.engine.syntax import read_syntax
+from ltbench.engine.keys.syntax import read_syntax
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for part in ("ltbench", "plugins") for path in (ROOT / part).rglob("*.py"))

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.config import ComputeConfig
-from ltbench.engine.compute import Compute
-from ltbench.engine.stepping import Level
+from ltbench.engine.fitting.stepping import Level
+from ltbench.engine.machine.compute import Compute
 from ltbench.errors import LtbenchError
-from ltbench.optim import OptimChanges, OptimConfig
-from ltbench.step import Minibatch
+from ltbench.training.optim import OptimChanges, OptimConfig
+from ltbench.training.step import Minibatch
 
 from .toy import accuracy, linear, points, run_toy, whole
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ltbench.engine.world import World, read_world, usable_cores
+from ltbench.engine.machine.world import World, read_world, usable_cores
 
 JOINED = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import ltbench
 from ltbench.config import RunConfig
-from ltbench.engine import checkpoint, processes
-from ltbench.engine.checkpoint import Progress
+from ltbench.engine import processes
+from ltbench.engine.fitting import checkpoint
+from ltbench.engine.fitting.checkpoint import Progress
 from ltbench.errors import DataError
-from ltbench.recipes import resolve
+from ltbench.settings.recipes import resolve
 
 EPOCHS_BEFORE_KILL = 2
 

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ltbench.engine.checkpoint import Checkpoint
-from ltbench.engine.compute import Compute
-from ltbench.engine.progress import Bar
-from ltbench.engine.seeding import seed_globals, stream
-from ltbench.engine.stepping import Level
-from ltbench.engine.trainee import Trainee
-from ltbench.engine.training import Task, train
-from ltbench.optim import OptimConfig
-from ltbench.step import Minibatch
-from ltbench.training import TrainingResult
+from ltbench.engine.fitting.checkpoint import Checkpoint
+from ltbench.engine.fitting.loop import Task, train
+from ltbench.engine.fitting.stepping import Level
+from ltbench.engine.fitting.trainee import Trainee
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.machine.progress import Bar
+from ltbench.engine.machine.seeding import seed_globals, stream
+from ltbench.training.optim import OptimConfig
+from ltbench.training.request import TrainingResult
+from ltbench.training.step import Minibatch
 
 SAMPLES, BATCH = 60, 16
 

@@ -11,11 +11,11 @@ from tiny import Outcome
 from torch import nn
 
 from ltbench.config import BackboneConfig, ComputeConfig
-from ltbench.engine.compute import Compute
 from ltbench.engine.context import StageContext
-from ltbench.method_contract import workbench
-from ltbench.optim import OptimConfig
+from ltbench.engine.machine.compute import Compute
 from ltbench.testing import check_method
+from ltbench.testing.method_contract import workbench
+from ltbench.training.optim import OptimConfig
 
 from .table import FILES, TRANSFORMER, example
 

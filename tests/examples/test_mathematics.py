@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from ltbench.method import Member
-from ltbench.step import Step
 from ltbench.testing import FakeContext
+from ltbench.training.step import Step
 
 from .table import example
 

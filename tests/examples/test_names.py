@@ -11,18 +11,18 @@ import pytest
 from .table import FILES
 
 DOCUMENTED = {
-    "ltbench.backbones",
+    "ltbench.backbones.backbone",
     "ltbench.data.samplers",
     "ltbench.errors",
-    "ltbench.forks",
+    "ltbench.backbones.forks",
     "ltbench.fuser",
     "ltbench.method",
-    "ltbench.mixing",
-    "ltbench.optim",
+    "ltbench.training.mixing",
+    "ltbench.training.optim",
     "ltbench.plugin",
     "ltbench.posterior",
-    "ltbench.step",
-    "ltbench.training",
+    "ltbench.training.step",
+    "ltbench.training.request",
 }
 """Modules that a method or a fuser is written against."""
 
@@ -77,9 +77,9 @@ def test_an_example_uses_documented_names_alone_and_is_short(file: Path) -> None
     [
         "from ltbench.engine.context import StageContext",
         "from ltbench_methods.baseline import Baseline",
-        "from ltbench.step import _names_features",
+        "from ltbench.training.step import _names_features",
         "from ltbench.method import F",
-        "import ltbench.manager",
+        "import ltbench.registry.manager",
         "step._engine",
         "def _fit(members): ...",
     ],

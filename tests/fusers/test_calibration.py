@@ -4,9 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
-
-from ltbench.calibration import (
+from ltbench_fusers.calibration import (
     L2Config,
     Objective,
     PairCurvature,
@@ -16,6 +14,7 @@ from ltbench.calibration import (
     minimise,
     stratified_folds,
 )
+from torch import Tensor
 
 from .member_strategies import random_case
 

@@ -1,14 +1,13 @@
 """The settings that a fuser is fitted with when nobody chooses: they decide every number of a shipped row."""
 
 import pytest
+from ltbench_fusers.calibration import L2Config
 from ltbench_fusers.expert_selection import ExpertSelection
 from ltbench_fusers.joint_calibration import JointCalibration
 from ltbench_fusers.logit_adjustment import LogitAdjustment
 from ltbench_fusers.stacking import Stacking
 from ltbench_fusers.temperature import Temperature
 from pydantic import ValidationError
-
-from ltbench.calibration import L2Config
 
 FITTED = {"l2": "auto", "folds": 5, "max_iterations": 500}
 

@@ -10,8 +10,8 @@ import pytest
 from filelock import FileLock
 from tiny import TOGETHER, Outcome, in_subprocess
 
-from ltbench import manager
-from ltbench.sealed import read_text
+from ltbench.common.sealed import read_text
+from ltbench.registry import manager
 
 from .damage import DAMAGES, EXPERTS, RUN, SAYS, before, flip, numbers, only, remove
 
@@ -178,7 +178,7 @@ def test_weights_of_another_training_of_the_same_stage_are_damaged(ltb: Ltb, cac
     """Both files are whole and of this stage; only ``stage.json`` knows which weights were measured."""
     from safetensors.torch import load_file
 
-    from ltbench.sealed_tensors import write_tensors
+    from ltbench.common.sealed_tensors import write_tensors
 
     file = only(cache, "stages/*/weights.safetensors")
     key = json.loads(read_text(file.with_name("stage.json"), must=True))["key"]
@@ -194,8 +194,8 @@ def test_an_evaluation_is_of_the_weights_that_are_there(ltb: Ltb, cache: Path) -
     """A stage that is trained again on a GPU may get others, and then nothing measured before may stand for it."""
     from safetensors.torch import load_file
 
-    from ltbench.sealed import read_json, write_json
-    from ltbench.sealed_tensors import write_tensors
+    from ltbench.common.sealed import read_json, write_json
+    from ltbench.common.sealed_tensors import write_tensors
 
     file = only(cache, "stages/*/weights.safetensors")
     report = json.loads(read_text(file.with_name("stage.json"), must=True))

@@ -9,10 +9,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ltbench import sealed_tensors
+from ltbench.common import sealed_tensors
+from ltbench.common.sealed import Damaged, read_json, read_text, seal, set_aside, write_json
+from ltbench.common.sealed_tensors import read_tensors, write_tensors
 from ltbench.errors import DataError
-from ltbench.sealed import Damaged, read_json, read_text, seal, set_aside, write_json
-from ltbench.sealed_tensors import read_tensors, write_tensors
 
 TENSORS = {
     "weights": torch.arange(12.0).reshape(3, 4),

@@ -9,8 +9,8 @@ from subprocess import CompletedProcess
 import pytest
 from filelock import FileLock
 
-from ltbench import manager
-from ltbench.manager import Plugins
+from ltbench.registry import manager
+from ltbench.registry.manager import Plugins
 
 from .installing import OFFLINE, build_wheels, expose, pip, run_python
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from ltbench.discovery import Candidate
 from ltbench.plugin import DatasetSpec, FuserSpec, MethodSpec, Spec, hookimpl
-from ltbench.registry import PluginRecord
+from ltbench.registry.discovery import Candidate
+from ltbench.registry.lookup import PluginRecord
 
 _HOOK_OF: dict[type[Spec], str] = {
     MethodSpec: "ltbench_methods",

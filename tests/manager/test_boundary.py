@@ -7,10 +7,10 @@ import pytest
 import torch
 from ltbench_fusers.soft_voting import SoftVoting
 
-from ltbench import manager
 from ltbench.errors import DataError, Interrupted, LtbenchError, PluginError
-from ltbench.manager import Plugins, plugin_code
 from ltbench.plugin import FuserSpec, hookimpl
+from ltbench.registry import manager
+from ltbench.registry.manager import Plugins, plugin_code
 
 from .modules import having, registering
 

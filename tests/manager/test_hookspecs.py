@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from ltbench import hookspecs, manager
-from ltbench.manager import Plugins
+from ltbench import hookspecs
 from ltbench.plugin import Check, DatasetSpec, FuserSpec, MethodSpec, hookimpl
+from ltbench.registry import manager
+from ltbench.registry.manager import Plugins
 
 from .modules import candidate
 

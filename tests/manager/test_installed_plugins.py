@@ -11,7 +11,7 @@ import torch
 
 from ltbench.api import get_method
 from ltbench.cli import invoke
-from ltbench.manager import Plugins
+from ltbench.registry.manager import Plugins
 
 from .conftest import Run
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ltbench import manager
-from ltbench.discovery import Candidate
 from ltbench.errors import PluginError, UsageError
-from ltbench.manager import Plugins, plugins, use_plugin_files
 from ltbench.plugin import Check, FuserSpec, MethodSpec, hookimpl
+from ltbench.registry import manager
+from ltbench.registry.discovery import Candidate
+from ltbench.registry.manager import Plugins, plugins, use_plugin_files
 
 from .modules import candidate, having, registering
 

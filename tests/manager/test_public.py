@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import ltbench
-from ltbench import manager
-from ltbench.discovery import Candidate
 from ltbench.errors import UsageError
+from ltbench.registry import manager
+from ltbench.registry.discovery import Candidate
 
 from .modules import having
 
@@ -17,13 +17,12 @@ from .modules import having
 @pytest.fixture(autouse=True)
 def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plugins that ltbench ships, whether or not it is installed here."""
+    import ltbench_datasets
     import ltbench_fusers
     import ltbench_methods
 
-    import ltbench.data.builtin
-
     def candidates() -> list[Candidate]:
-        modules = {"datasets": ltbench.data.builtin, "methods": ltbench_methods, "fusers": ltbench_fusers}
+        modules = {"datasets": ltbench_datasets, "methods": ltbench_methods, "fusers": ltbench_fusers}
         return [having(name, "ltbench", **vars(module)) for name, module in modules.items()]
 
     monkeypatch.setattr(manager, "from_entry_points", candidates)

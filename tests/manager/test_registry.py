@@ -7,7 +7,7 @@ import pytest
 from ltbench.errors import PluginError, UsageError
 from ltbench.fuser import Fuser
 from ltbench.plugin import FuserSpec
-from ltbench.registry import PluginRecord, Registry
+from ltbench.registry.lookup import PluginRecord, Registry
 
 
 class Mean(Fuser):

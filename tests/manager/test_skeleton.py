@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ltbench import manager
 from ltbench.cli import invoke
+from ltbench.registry import manager
 
 from .installing import OFFLINE, pip
 

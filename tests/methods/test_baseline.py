@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ltbench.data.samplers import ClassBalancedSampler, EpochSampler
-from ltbench.logits import read_logits
 from ltbench.method import MethodContext
+from ltbench.results.logits import read_logits
 from ltbench.testing import FakeContext
 
 from .drawn import epochs

@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ltbench_datasets.glyphs import GlyphsLT, GlyphsOptions
 from ltbench_methods.prototype import MemoryClassifier, ModulatedAttention, Prototype, class_means
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ltbench.backbones import Backbone, create_backbone
+from ltbench.backbones.backbone import Backbone
+from ltbench.backbones.create import create_backbone
 from ltbench.config import RunConfig
-from ltbench.data.glyphs import GlyphsLT, GlyphsOptions
-from ltbench.engine.progress import Reporter
+from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.run import Engine
-from ltbench.engine.stages import Stage
 from ltbench.errors import UsageError
-from ltbench.recipes import resolve_config
+from ltbench.results.stage import Stage
+from ltbench.settings.recipes import resolve_config
 
 CLASSES, FEATURES, BATCH = 7, 5, 6
 

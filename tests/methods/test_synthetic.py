@@ -18,8 +18,8 @@ from tiny import TINY, Outcome, settings
 from torch import Tensor
 
 from ltbench.errors import UsageError
-from ltbench.optim import OptimConfig
 from ltbench.testing import FakeContext, check_method
+from ltbench.training.optim import OptimConfig
 
 from .drawn import long_tailed, on_features
 

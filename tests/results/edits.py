@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.data.folds import FOLD_RULES
-from ltbench.metrics import accuracy_from_counts
+from ltbench.results.metrics import accuracy_from_counts
 from ltbench.results.record import config_hash
 
 Content = dict[str, Any]

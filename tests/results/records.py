@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ltbench.canonical import digest
+from ltbench.common.canonical import digest
 from ltbench.config import DatasetConfig, RunConfig
-from ltbench.data.augment_config import AugmentConfig
+from ltbench.data.augmentation.augment_config import AugmentConfig
 from ltbench.results.record import Record, make_record
 from ltbench.results.schema import DatasetInfo, Environment, MemberInfo, Selection, StageInfo, Track
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ltbench.results.provenance import environment, git_state
+from ltbench.engine.provenance import environment, git_state
 
 
 def git(folder: Path, *arguments: str) -> str:

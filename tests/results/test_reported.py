@@ -141,7 +141,7 @@ def test_the_paper_s_rows_are_shipped_as_the_paper_prints_them(dataset: str, tab
 
 @pytest.mark.parametrize("dataset", ["imagenet-lt", "places-lt"])
 def test_the_sizes_of_the_shipped_folds_are_those_of_the_training_counts(dataset: str) -> None:
-    facts = files("ltbench.data.facts") / f"{dataset.replace('-', '_')}.json"
+    facts = files("ltbench_datasets.published.facts") / f"{dataset.replace('-', '_')}.json"
     counts = json.loads(facts.read_text(encoding="utf-8"))["train"]
     at_least = {bound: sum(count >= bound for count in counts) for bound in (20, 21, 100, 101)}
     for rule, many_from, medium_from in (("paper", 100, 20), ("kang", 101, 20), ("oltr", 100, 21)):

@@ -14,13 +14,13 @@ from tiny import TINY_EXPERTS, Outcome
 
 from ltbench.classes import classes_of
 from ltbench.cli import invoke
-from ltbench.engine.evaluate import Measured, make_fuser
+from ltbench.engine.evaluation.evaluate import Measured, make_fuser
 from ltbench.engine.recording import measured_fields
 from ltbench.fuser import MemberLogits
-from ltbench.logits import LogitsFolder, SplitLogits, joined, read_logits, write_logits
+from ltbench.results.logits import LogitsFolder, SplitLogits, joined, read_logits, write_logits
 from ltbench.results.record import config_hash
 from ltbench.results.store import load, save
-from ltbench.results.verification import Verdict, verify
+from ltbench.verification.verification import Verdict, verify
 
 from .edits import ALONE, LOGITS, ODD, UNSEEN, edited, other_digit, perfect, places, setting
 from .records import LABELS, TRAIN_COUNTS, baseline

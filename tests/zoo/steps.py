@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ltbench.method import OneClassifier
-from ltbench.step import Clock, Engine, Minibatch, Output, Step
+from ltbench.training.step import Clock, Engine, Minibatch, Output, Step
 
 COUNTS = [500, 120, 30, 5]
 

@@ -6,8 +6,8 @@ import ltbench_zoo
 import pytest
 from examples.test_names import undocumented
 
-from ltbench.manager import plugins
-from ltbench.recipes import resolve
+from ltbench.registry.manager import plugins
+from ltbench.settings.recipes import resolve
 from ltbench.testing import check_method
 
 SPECS = {spec.name: spec for spec in ltbench_zoo.ltbench_methods()}

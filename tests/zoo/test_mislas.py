@@ -10,8 +10,8 @@ from ltbench_zoo.mislas import MiSLAS, only_look, smoothing_of
 from methods.drawn import long_tailed
 from torch import nn
 
-from ltbench.step import Clock, Engine, Minibatch, Output, Step
 from ltbench.testing import FakeContext
+from ltbench.training.step import Clock, Engine, Minibatch, Output, Step
 
 from .steps import COUNTS, drawn, softmax
 

@@ -7,7 +7,7 @@ import torch
 from ltbench_zoo.mixup import Mixup
 
 from ltbench.method import MixConfig
-from ltbench.mixing import Mixed
+from ltbench.training.mixing import Mixed
 
 from .steps import drawn, softmax, step_of
 

@@ -5,9 +5,9 @@ import torch
 from ltbench_zoo.weight_balancing import WeightBalancing, project, radius_of
 
 from ltbench.engine.context import StageContext, build, fit
-from ltbench.method_contract import workbench
-from ltbench.optim import OptimConfig
 from ltbench.testing import FakeContext
+from ltbench.testing.method_contract import workbench
+from ltbench.training.optim import OptimConfig
 
 from .steps import COUNTS, drawn, knowing, softmax
 

@@ -1,0 +1,1 @@
+"""One module a command, each holding it as ``command``."""

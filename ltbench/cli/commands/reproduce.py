@@ -1,0 +1,155 @@
+"""``ltbench reproduce``: the paper's tables, figures and claims, measured on a dataset beside what the paper reports."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from ltbench.cli.options import (
+    FOLDER,
+    Command,
+    backbone_option,
+    config_option,
+    data_root_option,
+    dataset_option,
+    json_option,
+    num_processes_option,
+    on_bad_image_option,
+    oversubscribe_option,
+    results_option,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from ltbench.reproduction.jobs import Asked
+
+EPILOG = """
+Examples:
+
+  ltbench reproduce table6
+
+  ltbench reproduce all --dataset glyphs-lt --seeds 0,1,2
+
+  ltbench reproduce all --results results --out results/glyphs-lt
+
+  ltbench reproduce table8 --dataset imagenet-lt --data-root DIR --num-processes 8
+
+Targets: table2 to table9, figure2 to figure5, ablations, all.
+"""
+
+
+@click.command("reproduce", cls=Command, epilog=EPILOG)
+@click.argument("targets", nargs=-1, metavar="TARGET...")
+@dataset_option
+@data_root_option
+@on_bad_image_option
+@backbone_option
+@click.option(
+    "--seeds", metavar="S,S,...", default="0,1,2", show_default=True, help="Run everything for each of these."
+)
+@config_option
+@set_option("One setting of every run that has it; below what tells a table's rows apart.")
+@num_processes_option
+@oversubscribe_option
+@results_option()
+@click.option(
+    "--out",
+    type=FOLDER,
+    help="Folder of REPRODUCTION.md, reproduction.json, tables and figures; <cache>/reproduce/<dataset> by default.",
+)
+@json_option()
+def command(
+    targets: tuple[str, ...],
+    dataset: str | None,
+    data_root: Path | None,
+    on_bad_image: str | None,
+    backbone: str | None,
+    seeds: str,
+    config_files: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    num_processes: int,
+    oversubscribe: bool,
+    results: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Run what the paper's tables and figures need and print our numbers beside the reported ones.
+
+    Trained stages and records in the cache are reused: a second call, or one after an interruption, runs what is missing.
+    Even tables are of ImageNet-LT in the paper and odd ones of Places-LT; both stand beside the same measured rows.
+    """
+    from ltbench.cli.commands.run import parse_seeds
+    from ltbench.cli.launch import check_number, launch
+    from ltbench.reproduction.spec import paper
+
+    check_number(num_processes, oversubscribe)
+    selected = paper().select(targets)
+    numbers = [seed for seed in parse_seeds(seeds) if seed is not None]
+
+    from ltbench.common.cache import cache_dir
+    from ltbench.engine.machine.progress import Reporter
+    from ltbench.reproduction.collect import collect
+    from ltbench.reproduction.document import document
+    from ltbench.reproduction.jobs import Asked, jobs
+    from ltbench.reproduction.write import write
+
+    asked = Asked(dataset, data_root, on_bad_image, backbone, config_files, overrides)
+    if num_processes > 1:
+        for job in jobs(selected.rows, asked):
+            job.resolve(numbers[0])  # what is wrong with the settings is said once, before the processes are started
+        return launch(num_processes)
+    reporter = Reporter(quiet=as_json)
+    collected = collect(selected, asked, numbers, results, reporter)
+    if collected is None:
+        return 0
+    for note in collected.notes:
+        reporter.line(f"note: {note}")
+    made = document(selected, collected)
+    folder = out or cache_dir() / "reproduce" / collected.dataset
+    files = write(made, folder, _said(targets, seeds, asked, collected.dataset))
+    if as_json:
+        from ltbench.cli.output import print_json
+
+        print_json(made)
+    else:
+        _print(made)
+        click.echo(f"wrote {folder} ({len(files)} files), first {files[0].name}")
+    return 0
+
+
+def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> str:
+    """The command that gives the same numbers, without where images lie (``DIR``) and results are written to."""
+    options = [
+        ("--data-root", asked.root and "DIR"),
+        ("--on-bad-image", asked.on_bad_image),
+        ("--backbone", asked.backbone),
+        *(("--config", file) for file in asked.config_files),
+    ]
+    parts = ["ltbench", "reproduce", *targets, "--dataset", dataset, "--seeds", seeds]
+    parts += [str(part) for option, value in options if value for part in (option, value)]
+    return shlex.join([*parts, *(part for text in asked.overrides for part in ("--set", text))])
+
+
+def _print(made: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    from ltbench.cli.output import console, table
+    from ltbench.reproduction.text import claims_grid, controls_grid, controls_sentences, table_grid, table_title
+
+    out = console()
+    where = made["dataset"]["name"]
+    for one in made["tables"]:
+        grid, notes = table_grid(one, made)
+        out.print(table(*grid, title=f"{table_title(one)}; measured ({where})"))
+        for line in [one["note"]] * bool(one["note"]) + [f"[{number}] {note}" for number, note in enumerate(notes, 1)]:
+            out.print(Text(line, style="dim"))
+    if made["claims"]:
+        out.print(table(*claims_grid(made), title=f"Claims of the paper on {where}"))
+    if made["controls"]:
+        out.print(table(*controls_grid(made), title="Ensembles against their controls"))
+        for sentence in controls_sentences(made):
+            out.print(Text(sentence))

@@ -1,0 +1,1 @@
+"""From stored images to what a network sees: cuts, flips, colour, policies, with draws that no device changes."""

@@ -1,0 +1,1 @@
+"""Training: from what a method asks for to trained members, step by step, resumable."""

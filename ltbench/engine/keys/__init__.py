@@ -1,0 +1,1 @@
+"""Code in keys: what decides a number, found in the sources."""

@@ -1,0 +1,1 @@
+"""The machine of a run: device, processes, random streams, loading, progress."""

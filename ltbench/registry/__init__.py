@@ -1,0 +1,1 @@
+"""Plugins: found, kept apart from each other, looked up by name."""

@@ -1,0 +1,1 @@
+"""From a command line to complete, checked settings: layers, recipes, errors."""

@@ -1,0 +1,275 @@
+"""The contract of a method, checked: it is built, trained for an epoch or two on drawn patterns, and rebuilt.
+
+See :func:`check_method`, which plugin authors import from :mod:`ltbench.testing`.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from ltbench.backbones.backbone import Backbone
+from ltbench.classes import classes_of
+from ltbench.common.sealed_tensors import read_tensors, write_tensors
+from ltbench.config import BackboneConfig, ComputeConfig
+from ltbench.data.augmentation.augment import Augment, AugmentConfig
+from ltbench.data.augmentation.augment_config import MixConfig
+from ltbench.data.base import Dataset, TensorSplit
+from ltbench.engine.context import StageContext, build, fit, rebuild, weights_of
+from ltbench.engine.evaluation.independence import FewSamples, check_members
+from ltbench.engine.evaluation.inference import FeatureStore
+from ltbench.engine.machine.compute import Compute
+from ltbench.engine.machine.progress import Reporter
+from ltbench.engine.workbench import Workbench
+from ltbench.errors import LtbenchError, PluginError
+from ltbench.method import Member, Method, MethodConfig
+from ltbench.registry.lookup import is_transductive
+from ltbench.registry.manager import plugins
+from ltbench.settings.recipe_files import requirements
+from ltbench.training.optim import OptimConfig
+
+EPOCHS, BATCH_SIZE = 2, 16
+"""What every training is cut to where the author gives no configuration."""
+
+BACKBONE = BackboneConfig(
+    name="resnet10", kwargs={"widths": [16, 16, 16, 32], "stem_kernel": 3, "stem_stride": 2, "max_pool": False}
+)
+
+
+class Patterns(Dataset):
+    """Six random patterns under noise, 16 x 16 grey pixels; two classes in each fold of the rule ``paper``."""
+
+    name = "patterns"
+    image_shape = (1, 16, 16)
+    class_names: Sequence[str] = ("zero", "one", "two", "three", "four", "five")  # type: ignore[assignment]
+    COUNTS: Mapping[str, Sequence[int]] = {"train": (120, 100, 50, 30, 12, 6), "val": (8,) * 6, "test": (9,) * 6}
+
+    def split(self, name: str) -> TensorSplit:
+        prototypes = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+        labels = torch.arange(6).repeat_interleave(torch.tensor(self.COUNTS[name]))
+        noise = torch.rand(len(labels), 1, 16, 16, generator=torch.Generator().manual_seed(len(labels)))
+        return TensorSplit((255 * (0.4 * prototypes[labels] + 0.6 * noise)).to(torch.uint8), labels)
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def check_method(
+    method: type[Method] | str, config: MethodConfig | None = None, *, backbone: Mapping[str, Any] | None = None
+) -> None:
+    """Check what every method promises, by training it for a few steps on drawn patterns.
+
+    Members have distinct names, ascending class ids, an ``outside`` that agrees with them and logits of the right
+    width; training changes every member, leaves finite weights and the data as they were, and opens no test split;
+    members that are built again and given the stored weights answer the same; what they answer for an image does not
+    depend on the other images of its batch, unless the method is registered with ``transductive=True``; training twice
+    with one seed gives the same weights. The methods that it requires are trained first.
+
+    Args:
+        method: its class, or its name. What it requires is known of registered ones only.
+        config: hyperparameters; by default the class's own, each :class:`~ltbench.training.optim.OptimConfig` in them cut to 2
+            epochs.
+        backbone: the table ``[backbone]`` of a run, for a method that is made for some networks alone, say
+            ``{"name": "vit_tiny_patch16_224", "kwargs": {"img_size": 16}}``; by default a narrow ResNet-10. Images are grey,
+            16 x 16 pixels.
+
+    Raises:
+        AssertionError: one line that says which promise is broken, and by which member.
+    """
+    name, cls = _found(method)
+    with TemporaryDirectory() as folder:
+        bench = workbench(Path(folder), BACKBONE if backbone is None else BackboneConfig.model_validate(dict(backbone)))
+        make = partial(cls, config if config is not None else _shortened(cls.Config()))
+        required = _train_required(name, bench, Path(folder)) if name else {}
+        context = partial(_context, name or cls.__name__, bench, required)
+        _check(make, cls.__name__, context, Path(folder), is_transductive(plugins().methods, cls))
+
+
+def _check(
+    make: Callable[[], Method],
+    name: str,
+    context: Callable[[Path | None], StageContext],
+    folder: Path,
+    transductive: bool,
+) -> None:
+    first = context(folder / "first")
+    members, before = _build(make(), first)
+    data = _data_of(first)
+    _check_members(members, name, len(first.classes))
+
+    trained = _fit(make(), first, members)
+    for member in members:
+        own = {key: value for key, value in trained.items() if key.startswith(f"{member.name}.")}
+        where = f"{name}, member '{member.name}'"
+        assert any(not torch.equal(value, before[key]) for key, value in own.items()), f"{where}: fit changes no weight"
+        for key, value in own.items():
+            assert torch.isfinite(value).all(), f"{where}: '{key}' is not finite after fit"
+    changed = [key for key, value in _data_of(first).items() if not torch.equal(value, data[key])]
+    assert not changed, f"{name}: fit changes the data ({', '.join(changed)})"
+
+    again = rebuild(make(), context(None), _stored(trained, folder / "weights.safetensors"))
+    images = _images(first)
+    for member, rebuilt in zip(members, again, strict=True):
+        same = torch.equal(_logits(member, images), _logits(rebuilt, images))
+        assert same, f"{name}, member '{member.name}': built again and given the stored weights, it answers differently"
+    if not transductive:
+        _check_independence(first.name, again, first._workbench)
+
+    second = context(folder / "second")
+    repeated = _fit(make(), second, _build(make(), second)[0])
+    unlike = next((key for key, value in trained.items() if not torch.equal(repeated[key], value)), None)
+    assert unlike is None, f"{name}: training twice with one seed gives two sets of weights ('{unlike}' differs)"
+
+
+@contextmanager
+def broken_promise(kind: type[LtbenchError] = PluginError) -> Iterator[None]:
+    """An error of this kind, which the engine would end a run with, as what the suite raises."""
+    try:
+        yield
+    except kind as error:
+        raise AssertionError(str(error)) from error
+
+
+def _check_members(members: Sequence[Member], name: str, num_classes: int) -> None:
+    for member in members:
+        where = f"{name}, member '{member.name}'"
+        assert isinstance(member.backbone, Backbone), f"{where}: its backbone is no ltbench.backbones.backbone.Backbone"
+        classes = member.classes
+        is_ids = isinstance(classes, Tensor) and classes.dtype == torch.int64 and classes.ndim == 1 and len(classes) > 0
+        assert is_ids, f"{where}: classes must be int64[K]"
+        ascending = bool((classes.diff() > 0).all()) and int(classes[0]) >= 0 and int(classes[-1]) < num_classes
+        assert ascending, f"{where}: classes must be ascending ids from 0 to {num_classes - 1}, got {classes.tolist()}"
+        allowed = ("none",) if len(classes) == num_classes else ("reject", "zero")
+        covered = f"a member over {len(classes)} of {num_classes} classes"
+        assert member.outside in allowed, (
+            f"{where}: {covered} says outside = {' or '.join(allowed)}, not {member.outside!r}"
+        )
+        logits = _logits(member, torch.zeros(2, *Patterns.image_shape))
+        assert logits.shape == (2, member.width), (
+            f"{where}: logits have shape {tuple(logits.shape)}, not (2, {member.width})"
+        )
+
+
+def _check_independence(name: str, members: Sequence[Member], bench: Workbench) -> None:
+    """As the engine does on the logits that it stores."""
+    logits, few = bench.features.logits(members, "val", bench.val), FewSamples("val", bench.val, bench.features)
+    with broken_promise():
+        check_members(name, members, few, [values[few.chosen] for values in logits])
+
+
+def _build(method: Method, context: StageContext) -> tuple[list[Member], dict[str, Tensor]]:
+    """The untrained members and a copy of their weights. Raises AssertionError for names that cannot be right."""
+    with broken_promise(LtbenchError):
+        members = build(method, context)
+    return members, {key: value.detach().clone() for key, value in weights_of(members).items()}
+
+
+def _fit(method: Method, context: StageContext, members: list[Member]) -> dict[str, Tensor]:
+    """Trains the members; returns their weights. Raises AssertionError when the method opens a test split."""
+    with broken_promise():
+        fit(method, context, members)
+    return weights_of(members)
+
+
+@torch.inference_mode()
+def _logits(member: Member, images: Tensor) -> Tensor:
+    return member.module.eval()(images.to(next(member.module.parameters()).device)).float()
+
+
+def _images(context: StageContext) -> Tensor:
+    return context._workbench.augment.plain(context.val_split.__getitems__(range(len(context.val_split))).images)
+
+
+def _data_of(context: StageContext) -> dict[str, Tensor]:
+    """Copies of what a method could spoil."""
+    held = {"training counts": context.classes.train_counts.clone()}
+    for name, split in (("training", context.train_split), ("validation", context.val_split)):
+        batch = split.__getitems__(range(len(split)))
+        held |= {f"{name} images": batch.images, f"{name} labels": batch.labels}
+    return held
+
+
+def _found(method: type[Method] | str) -> tuple[str, type[Method]]:
+    """The name that a method is registered by (empty: by none) and its class."""
+    registry = plugins().methods
+    if isinstance(method, str):
+        return method, registry.load(method)
+    target = f"{method.__module__}:{method.__qualname__}"
+    return next((registry.name_of(entry) for entry in registry.entries() if entry.spec.target == target), ""), method
+
+
+def _train_required(name: str, bench: Workbench, folder: Path) -> dict[str, Callable[[], list[Member]]]:
+    """Trains what a method requires; how to get each one's members."""
+    ready: dict[str, Callable[[], list[Member]]] = {}
+    for asked, other in requirements(name).items():
+        cls: type[Method] = plugins().methods.load(other)
+        method = cls(_shortened(cls.Config()))
+        further = _train_required(other, bench, folder)
+        context = _context(other, bench, further, folder / other.replace(":", "."))
+        weights = folder / other.replace(":", ".") / "weights.safetensors"
+        stored = _stored(_fit(method, context, build(method, context)), weights)
+        ready[asked] = partial(rebuild, method, _context(other, bench, further, None), stored)
+    return ready
+
+
+def _stored(weights: Mapping[str, Tensor], path: Path) -> Callable[[], Mapping[str, Tensor]]:
+    """Write weights as those of a stage are; what reads them."""
+    write_tensors(path, weights, path.parent.name)
+    return lambda: read_tensors(path, path.parent.name).tensors
+
+
+def _context(
+    name: str, bench: Workbench, required: Mapping[str, Callable[[], list[Member]]], folder: Path | None
+) -> StageContext:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return StageContext(name, bench, folder, required)
+
+
+def _shortened(config: Any) -> Any:
+    """The configuration with every OptimConfig in it cut to :data:`EPOCHS` epochs of small batches."""
+    if isinstance(config, OptimConfig):
+        short = {"epochs": min(config.epochs, EPOCHS), "batch_size": min(config.batch_size, BATCH_SIZE), "min_steps": 0}
+        return config.model_copy(update=short)
+    if isinstance(config, BaseModel):
+        return config.model_copy(update={key: _shortened(getattr(config, key)) for key in type(config).model_fields})
+    return config
+
+
+def workbench(folder: Path, backbone: BackboneConfig = BACKBONE) -> Workbench:
+    """What the methods are trained on: :class:`Patterns` and a narrow ResNet-10 on the CPU, seed 0; features in ``folder``."""
+    dataset = Patterns()
+    compute = Compute(ComputeConfig(device="cpu", precision="fp32"))
+    augment = Augment(AugmentConfig(shift=1), dataset.mean, dataset.std)
+    reporter = Reporter(quiet=True)
+    return Workbench(
+        train=dataset.split("train"),
+        val=dataset.split("val"),
+        classes=classes_of(torch.as_tensor(dataset.train_counts), names=dataset.class_names),
+        image_shape=dataset.image_shape,
+        backbone=backbone,
+        augment=augment,
+        mixing=MixConfig(),
+        compute=compute,
+        features=FeatureStore(
+            folder / "features",
+            augment,
+            dataset.image_shape[-1],
+            compute,
+            0,
+            reporter,
+            dataset.fingerprint,
+            dataset.fingerprint,
+        ),
+        seed=0,
+        reporter=reporter,
+        after_epoch=lambda stage, epoch, metrics: None,
+    )

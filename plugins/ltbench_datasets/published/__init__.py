@@ -1,0 +1,1 @@
+"""Benchmarks whose annotation lists are published: facts, lists, names, checks, downloads."""
