@@ -78,6 +78,8 @@ class MethodSpec(Spec):
             its own: a subclass of ``baseline`` says ``recipe="baseline"``. Keys its ``Config`` lacks are left out.
         controls: methods that are trained and evaluated beside this one in every run of it, each alone: what it has to
             beat. What a user sets of this method holds for them, too, as far as their ``Config`` has it.
+        partial: what it trains is not one member over all classes but several, or of some classes alone: it needs a fuser,
+            and stands nowhere without. ``ltbench plugin test`` holds it true.
         ensemble: takes part in ``--method all``.
         transductive: a member's logits for an image may depend on the other images of its batch; the rows of such a method
             are ranked in a track of their own. Without it the engine refuses members that do.
@@ -92,6 +94,7 @@ class MethodSpec(Spec):
     requires: tuple[str, ...] = ()
     recipe: str = ""
     controls: tuple[str, ...] = ()
+    partial: bool = False
     ensemble: bool = False
     transductive: bool = False
 

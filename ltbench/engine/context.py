@@ -25,7 +25,7 @@ from ltbench.engine.machine.loading import EpochBatches
 from ltbench.engine.machine.seeding import global_stream, stream
 from ltbench.engine.workbench import Workbench
 from ltbench.errors import LtbenchError, PluginError
-from ltbench.method import Member, Method
+from ltbench.method import Member, Method, MethodConfig
 from ltbench.registry.manager import plugin_code, plugins
 from ltbench.training.request import Kept, Round, Training, TrainingResult
 from ltbench.training.step import Minibatch
@@ -184,6 +184,29 @@ def confirm(name: str, trained: Sequence[Member], rebuilt: Sequence[Member], ben
             )
     if not plugins().methods.get(name).spec.transductive:
         check_members(name, rebuilt, FewSamples("val", bench.val, bench.features))
+
+
+def make_method(name: str, config: MethodConfig) -> Method:
+    """The method of that name. Raises PluginError when its constructor fails."""
+    cls: type[Method] = plugins().methods.load(name)
+    with plugin_code("method", name, "its constructor"):
+        return cls(config)
+
+
+def check_built(name: str, members: Sequence[Member]) -> None:
+    """Refuse untrained members of method ``name`` that could not be evaluated, so that they are not trained first.
+
+    Raises:
+        PluginError: a head fails, or has another width than its classes ask for; or the members make no posterior by
+            themselves, and the method's spec does not say so.
+    """
+    try_heads(name, members)
+    partial = [member.name for member in members if member.outside != "none"] or [m.name for m in members[1:]]
+    if partial and not plugins().methods.get(name).spec.partial:
+        raise PluginError(
+            f"method '{name}' builds members {', '.join(member.name for member in members)}, which are no classifier over all "
+            "classes until they are fused; its spec must say MethodSpec(partial=True)."
+        )
 
 
 def build(method: Method, context: StageContext) -> list[Member]:

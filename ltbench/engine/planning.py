@@ -42,17 +42,45 @@ def make_plan(resolved: Resolved, dataset: Dataset, precision: str, root: Path) 
 
 
 def evaluations_of(resolved: Resolved) -> list[Evaluation]:
-    """References and controls first, then every fuser asked for."""
-    required = [name for name in resolved.order if name in _required_by_some_method()]
+    """References and controls first, then every fuser asked for; partial methods stand nowhere alone.
+
+    Raises:
+        UsageError: what is asked for makes no posterior without a fuser.
+    """
+    refuse_unfused(resolved.config)
+    required = [name for name in resolved.order if name in _required_by_some_method() and not is_partial(name)]
     controls = [name for name in plugins().fusers.names() if plugins().fusers.get(name).spec.control]
     wanted = [Evaluation((name,), NO_FUSER, "reference") for name in required]
     wanted += [Evaluation((name,), fuser, "control") for name in required for fuser in controls]
-    wanted += [Evaluation((name,), NO_FUSER, "control") for name in controls_of(resolved.config.methods)]
+    wanted += [
+        Evaluation((name,), NO_FUSER, "control")
+        for name in controls_of(resolved.config.methods)
+        if not is_partial(name)
+    ]
     wanted += [Evaluation(resolved.config.methods, fuser, "run") for fuser in resolved.config.fusers or (NO_FUSER,)]
     first: dict[tuple[tuple[str, ...], str], Evaluation] = {}
     for evaluation in wanted:
         first.setdefault((evaluation.methods, evaluation.fuser), evaluation)
     return list(first.values())
+
+
+def refuse_unfused(config: RunConfig) -> None:
+    """Say why the methods asked for make no posterior without a fuser. Raises UsageError: they do not, and none is given."""
+    if config.fusers:
+        return
+    known = ", ".join(plugins().fusers.names()) or "none is installed"
+    choose = f"choose a fuser with --fuser ({known})."
+    if len(config.methods) > 1:
+        raise UsageError(f"methods {', '.join(config.methods)} make one ensemble, which must be fused: {choose}")
+    if is_partial(*config.methods):
+        raise UsageError(
+            f"the members of method '{config.methods[0]}' must be fused, each answers on its own: {choose}"
+        )
+
+
+def is_partial(method: str) -> bool:
+    """Whether its members are one classifier only once they are fused (``MethodSpec.partial``)."""
+    return plugins().methods.get(method).spec.partial
 
 
 def _required_by_some_method() -> set[str]:

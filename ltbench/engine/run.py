@@ -15,7 +15,7 @@ from ltbench.common.sealed import Damaged, set_aside, write_json
 from ltbench.config import RunConfig
 from ltbench.data.base import Dataset, check_splits
 from ltbench.data.guard import no_test_split
-from ltbench.engine.context import StageContext, build, confirm, fit, rebuild, weights_of
+from ltbench.engine.context import StageContext, build, check_built, confirm, fit, make_method, rebuild, weights_of
 from ltbench.engine.evaluation.evaluate import fuser_class
 from ltbench.engine.evaluation.inference import FeatureStore
 from ltbench.engine.evaluations import Evaluations
@@ -24,7 +24,6 @@ from ltbench.engine.machine.compute import Compute
 from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.mending import clear_away, refuse_to_train
 from ltbench.engine.planning import make_plan
-from ltbench.engine.precheck import check_before_training, check_built, make_method
 from ltbench.engine.processes import await_file, check_processes
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.stage_logits import StageLogits
@@ -99,10 +98,6 @@ class Engine:
             self._methods = {name: make_method(name, resolved.method_configs[name]) for name in resolved.order}
         self._logits: dict[str, LogitsFolder] = {}
 
-    def check(self) -> None:
-        """Refuse what can be known to fail before anything is trained. Raises as :func:`check_before_training`."""
-        check_before_training(self.plan, self._methods, self._context, self.compute)
-
     def execute(self, results: Path | None = None, *, train: bool = True) -> list[tuple[Evaluation, Record]]:
         """Train what is missing, evaluate everything, leave the records. Plugins hear of an error before it goes on.
 
@@ -115,7 +110,6 @@ class Engine:
             check_processes(self.compute, self.cache, self.plan)
             plugins().call("ltbench_before_run", run=self.plan)
             self._clear_away([stage.method for stage in self.plan.stages if not stage.evaluated])
-            self.check()
             for stage in self.plan.stages:
                 self.ensure(stage)
             self.infer()
@@ -145,7 +139,7 @@ class Engine:
         self.compute.wait()
         method, context = self._methods[stage.method], self._context(stage.method, draft)
         members = build(method, context)
-        check_built(self.plan, context, members)
+        check_built(stage.method, members)
         fit(method, context, members)
         seconds = time.perf_counter() - started
         seal = write_weights(stage, weights_of(members)) if self.compute.is_main else ""
@@ -175,7 +169,7 @@ class Engine:
         missing: list[str] = []
         if self.compute.is_main:
             needed = set(self.analysed)
-            for evaluation in self._possible():
+            for evaluation in self.plan.evaluations:
                 if not self._evaluations.recall(evaluation):
                     needed.update(evaluation.methods)
             missing = [
@@ -200,7 +194,7 @@ class Engine:
     def evaluate(self, results: Path | None) -> list[tuple[Evaluation, Record]]:
         """Fuse the stored logits by every fuser of the plan; main process only."""
         done = []
-        for evaluation in self._possible():
+        for evaluation in self.plan.evaluations:
             with self.reporter.working(f"fusing {evaluation.label}"):
                 record = self._evaluations.recall(evaluation)
                 if record is None:
@@ -236,16 +230,6 @@ class Engine:
         if stage.method not in self._logits:
             self._logits[stage.method] = read_logits(stage.logits, stage.of("logits"))
         return self._logits[stage.method]
-
-    def _possible(self) -> list[Evaluation]:
-        """All evaluations but references of methods whose members are partial: those cannot stand alone."""
-        members = {stage.method: stage.report()["members"] for stage in self.plan.stages}
-        return [
-            evaluation
-            for evaluation in self.plan.evaluations
-            if evaluation.role == "run"
-            or [m["outside"] for method in evaluation.methods for m in members[method]] == ["none"]
-        ]
 
     def _open_dataset(self) -> Dataset:
         config = self.resolved.config.dataset

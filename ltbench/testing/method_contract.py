@@ -100,10 +100,11 @@ def _check(
     folder: Path,
     transductive: bool,
 ) -> None:
-    first = context(folder / "first")
-    members, before = _build(make(), first)
+    first, method = context(folder / "first"), make()
+    members, before = _build(method, first)
     data = _data_of(first)
     _check_members(members, name, len(first.classes))
+    _check_declared(name, members, type(method))
 
     trained = _fit(make(), first, members)
     for member in members:
@@ -155,6 +156,19 @@ def _check_members(members: Sequence[Member], name: str, num_classes: int) -> No
         logits = _logits(member, torch.zeros(2, *Patterns.image_shape))
         assert logits.shape == (2, member.width), (
             f"{where}: logits have shape {tuple(logits.shape)}, not (2, {member.width})"
+        )
+
+
+def _check_declared(name: str, members: Sequence[Member], cls: type[Method]) -> None:
+    """What the method's spec says of its members; one that no plugin registers says nothing."""
+    alone = len(members) == 1 and members[0].outside == "none"
+    for entry in plugins().methods.entries_of(cls):
+        assert alone or entry.spec.partial, (
+            f"{name}: members {', '.join(member.name for member in members)} must be fused; its spec must say "
+            "MethodSpec(partial=True)"
+        )
+        assert not (alone and entry.spec.partial), (
+            f"{name}: its spec says partial=True, but its one member covers every class"
         )
 
 

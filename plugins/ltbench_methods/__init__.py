@@ -20,6 +20,7 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         summary="A classifier for each of several subsets of classes of similar frequency.",
         paper="Sec. 3",
         requires=("baseline",),
+        partial=True,
         ensemble=True,
     )
     yield MethodSpec(

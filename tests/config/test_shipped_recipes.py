@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+import ltbench_datasets
 import ltbench_fusers
 import ltbench_methods
 import ltbench_zoo
 import pytest
 
-import ltbench_datasets
 from ltbench.registry import manager
 from ltbench.settings.layers import leaves, read_toml
 from ltbench.settings.recipes import resolve
