@@ -3,22 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ltbench.backbones.backbone import Backbone
 from ltbench.backbones.create import create_backbone
 from ltbench.classes import Classes, classes_of
-from ltbench.config import BackboneConfig, RunConfig
 from ltbench.data.augmentation.augment import Augment
 from ltbench.data.augmentation.augment_config import MixConfig
 from ltbench.data.base import Dataset, Split
 from ltbench.engine.evaluation.inference import FeatureStore
 from ltbench.engine.keys.keys import code_of
 from ltbench.engine.machine.compute import Compute
-from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.machine.seeding import global_stream
+
+if TYPE_CHECKING:
+    from ltbench.config import BackboneConfig, RunConfig
+    from ltbench.engine.machine.progress import Reporter
 
 
 @dataclass
@@ -29,13 +31,13 @@ class Workbench:
     val: Split
     classes: Classes
     image_shape: tuple[int, int, int]
-    backbone: BackboneConfig
+    backbone: "BackboneConfig"
     augment: Augment
     mixing: MixConfig
     compute: Compute
     features: FeatureStore
     seed: int
-    reporter: Reporter
+    reporter: "Reporter"
     after_epoch: Callable[[str, int, dict[str, Any]], None]
 
     @property
@@ -58,11 +60,11 @@ class Workbench:
 
 
 def make_workbench(
-    config: RunConfig,
+    config: "RunConfig",
     dataset: Dataset,
     compute: Compute,
     features: FeatureStore,
-    reporter: Reporter,
+    reporter: "Reporter",
     after_epoch: Callable[[str, int, dict[str, Any]], None],
 ) -> Workbench:
     """The workbench of a run; ``features`` as :func:`make_feature_store` makes them."""
@@ -83,7 +85,7 @@ def make_workbench(
 
 
 def make_feature_store(
-    folder: Path, config: RunConfig, dataset: Dataset, compute: Compute, reporter: Reporter
+    folder: Path, config: "RunConfig", dataset: Dataset, compute: Compute, reporter: "Reporter"
 ) -> FeatureStore:
     """An empty store; what it keeps below ``folder`` is told apart by all that the pixels and the model depend on."""
     identity = {
@@ -98,10 +100,10 @@ def make_feature_store(
     )
 
 
-def _augment(config: RunConfig, dataset: Dataset) -> Augment:
+def _augment(config: "RunConfig", dataset: Dataset) -> Augment:
     return Augment(config.augment, dataset.mean, dataset.std)
 
 
-def _image_shape(config: RunConfig, dataset: Dataset) -> tuple[int, int, int]:
+def _image_shape(config: "RunConfig", dataset: Dataset) -> tuple[int, int, int]:
     shape, size = dataset.image_shape, config.augment.size
     return (shape[0], size, size) if size else shape

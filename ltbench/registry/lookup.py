@@ -3,8 +3,8 @@
 import inspect
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from importlib import import_module
 from typing import Any, Generic, Literal, TypeVar
@@ -31,6 +31,8 @@ class PluginRecord:
         status: ``conflict``: usable, but a name of it is also another plugin's.
         error: one line; empty where there is none.
         traceback: of a plugin that raised.
+        outside_keys: modules of the plugin that decide no number, and why (its attribute ``ltbench_outside_keys``): a change
+            in them trains nothing again.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PluginRecord:
     status: Status = "ok"
     error: str = ""
     traceback: str = ""
+    outside_keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:

@@ -129,6 +129,7 @@ class Plugins:
                 record.status = "incompatible"
                 record.error = f"it needs version {wanted} of the plugin interface, this ltbench has {API_VERSION}"
                 return
+            record.outside_keys = dict(getattr(plugin, "ltbench_outside_keys", {}))
             self._register(plugin, record)
             for hook, expected in _REGISTRATION.items():
                 for spec in self._call_alone(plugin, hook):

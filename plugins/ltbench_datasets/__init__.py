@@ -4,6 +4,12 @@ from collections.abc import Iterator
 
 from ltbench.plugin import DatasetSpec, hookimpl
 
+ltbench_outside_keys = {
+    "ltbench_datasets.published.facts": "published figures that 'ltbench data' compares with",
+    "ltbench_datasets.published.list_diff": "says which published list a file is; what it holds is in the fingerprint",
+    "ltbench_datasets.published.list_reports": "what 'ltbench data check' says of lists",
+}
+
 
 @hookimpl
 def ltbench_datasets() -> Iterator[DatasetSpec]:

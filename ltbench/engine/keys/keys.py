@@ -17,9 +17,10 @@ from ltbench.engine.keys.code import Code, Root
 from ltbench.engine.keys.memo import Memo
 from ltbench.fuser import Fuser
 from ltbench.method import Method
+from ltbench.registry.lookup import PluginRecord
 from ltbench.registry.manager import plugins
 
-STAGE = ("ltbench.engine.workbench", "ltbench.engine.stage_logits")
+STAGE = ("ltbench.engine.context", "ltbench.engine.workbench", "ltbench.engine.stage_logits")
 """What trains a stage and evaluates its members, beside the classes of its method and dataset."""
 
 FEATURES = ("ltbench.engine.evaluation.inference",)
@@ -32,7 +33,8 @@ STOPS = {
     "ltbench": "names for users, imported on first use; what they stand for is followed",
     "ltbench.data": "as ltbench",
     "ltbench.common.cache": "where the cache lies",
-    "ltbench_datasets.published.list_diff": "says which published list a file is; what the file holds is in the fingerprint",
+    "ltbench.data.checks": "what 'ltbench data' says of a dataset",
+    "ltbench.data.images.image_checks": "as ltbench.data.checks",
     "ltbench.engine.keys.keys": "makes keys, in which its own changes show",
     "ltbench.errors": "an error ends a run: it leaves no number",
     "ltbench.registry.manager": "finds plugins; what is used of them counts by its own code",
@@ -40,7 +42,7 @@ STOPS = {
     "ltbench.settings.recipe_files": "finds recipes and what a method requires; settings and required stages count as such",
     "ltbench.registry.lookup": "as ltbench.registry.manager",
 }
-"""Modules that are not counted, nor what they import, and why they decide no number."""
+"""Modules that are not counted, nor what they import, and why they decide no number. A plugin's own: see :func:`_stops`."""
 
 
 def stage_code(method: type[Method], dataset: type[Dataset]) -> dict[str, str]:
@@ -50,7 +52,7 @@ def stage_code(method: type[Method], dataset: type[Dataset]) -> dict[str, str]:
 
 def feature_code(backbone: nn.Module) -> dict[str, str]:
     """What computes features with this backbone once there are images. Raises as :func:`code_of`."""
-    _, code = _shared(cache_dir() / "code", _packages())
+    _, code = _code()
     return code_of([*FEATURES, *filter(code.own, {type(module) for module in backbone.modules()})])
 
 
@@ -66,20 +68,32 @@ def code_of(roots: Iterable[Root]) -> dict[str, str]:
         PluginError: the source of a root cannot be found, or a module is no Python.
         DataError: the cache folder cannot be written.
     """
-    memo, code = _shared(cache_dir() / "code", _packages())
+    memo, code = _code()
     found = code.of(roots)
     memo.save()
     return found
 
 
+def _code() -> tuple[Memo, Code]:
+    packages = frozenset({"ltbench", *map(_package, plugins().records)})
+    return _shared(cache_dir() / "code", packages, _stops())
+
+
 @cache
-def _shared(folder: Path, packages: frozenset[str]) -> tuple[Memo, Code]:
+def _shared(folder: Path, packages: frozenset[str], stops: frozenset[str]) -> tuple[Memo, Code]:
     """Those of the process: what it has read once holds for as long as it runs."""
     memo = Memo(folder)
-    return memo, Code(packages, STOPS, memo.syntax)
+    return memo, Code(packages, stops, memo.syntax)
 
 
-def _packages() -> frozenset[str]:
-    """ltbench, and the packages and files that are plugins."""
-    sources = [Path(record.source).name for record in plugins().records]
-    return frozenset({"ltbench", *(re.split(r"[.:]", source)[0] for source in sources)})
+def _stops() -> frozenset[str]:
+    """:data:`STOPS`, and modules of plugins' packages of which the plugin says so (``ltbench_outside_keys``)."""
+    own = {
+        name for record in plugins().records for name in record.outside_keys if name.startswith(f"{_package(record)}.")
+    }
+    return frozenset({*STOPS, *own})
+
+
+def _package(record: PluginRecord) -> str:
+    """The package, or the file's module, that a plugin is."""
+    return re.split(r"[.:]", Path(record.source).name)[0]
