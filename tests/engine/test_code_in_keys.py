@@ -174,7 +174,6 @@ OUTSIDE = {
     "ltbench.api": "looks things up for users",
     "ltbench.cli*": "the command line",
     "ltbench.config*": "shapes of settings; the settings are in keys as values",
-    "ltbench_datasets": "registers datasets",
     "ltbench_datasets.published.fetching": "fetches lists, which count by their content",
     "ltbench_datasets.glyphs_figure": "a figure",
     "ltbench_datasets.published.inspection": "'ltbench data check'",
