@@ -104,13 +104,13 @@ def ltbench_after_epoch(run: "Run", stage: str, epoch: int, metrics: dict[str, A
 
 
 @hookspec
-def ltbench_after_run(run: "Run", record: "Record") -> None:
+def ltbench_after_record(run: "Run", record: "Record") -> None:
     """Called for every record that a run leaves (one for each fuser, the references' and the controls' too).
 
     Example::
 
         @hookimpl
-        def ltbench_after_run(run, record):
+        def ltbench_after_record(run, record):
             requests.post(URL, data=record.model_dump_json())
     """
 

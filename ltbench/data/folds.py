@@ -52,3 +52,7 @@ def fold_rule(name: str) -> FoldRule:
     if name not in FOLD_RULES:
         raise UsageError(f"unknown fold rule '{name}'; known: {', '.join(FOLD_RULES)}.{did_you_mean(name, FOLD_RULES)}")
     return FOLD_RULES[name]
+
+
+COLUMNS = (*FOLDS, "all")
+"""The folds, and all classes together: the columns of a table of accuracies."""

@@ -24,7 +24,7 @@ def clear_away(stages: Sequence[Stage], used: Collection[str], compute: Compute,
             with lock(stage, say):
                 if why := _problem(stage, weights=True):
                     set_aside(stage.folder, why, "the stage is trained again")
-    return compute.agree(bool(found))
+    return compute.from_main(bool(found))
 
 
 def refuse_to_train(stages: Sequence[Stage], compute: Compute) -> None:
@@ -37,7 +37,7 @@ def refuse_to_train(stages: Sequence[Stage], compute: Compute) -> None:
             text = f"{why.path} {why.what}"
         elif not stage.done:
             text = f"the stage of '{stage.method}' is no longer in the cache, or its code has changed since"
-        if text := compute.agree(text):
+        if text := compute.from_main(text):
             raise DataError(f"{text}; run 'ltbench run' again, which trains it.")
 
 

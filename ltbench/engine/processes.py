@@ -23,12 +23,12 @@ def check_processes(compute: Compute, cache: Path, plan: Run) -> None:
     """
     if compute.world == 1:
         return
-    mark = cache / compute.agree(f".processes-{uuid4().hex}")
+    mark = cache / compute.from_main(f".processes-{uuid4().hex}")
     if compute.is_main:
         mark.touch()
     compute.wait()
     keys = [stage.key for stage in plan.stages]
-    finding = platform.node(), str(cache), wait_for(mark, SECONDS_TO_APPEAR), keys == compute.agree(keys)
+    finding = platform.node(), str(cache), wait_for(mark, SECONDS_TO_APPEAR), keys == compute.from_main(keys)
     findings = gather_object([finding])
     if compute.is_main:
         mark.unlink()

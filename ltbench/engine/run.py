@@ -58,9 +58,9 @@ def run(config: RunConfig, *, results: Path | None = None) -> Record:
     asked = engine.plan.config
     wanted = (asked.methods, (asked.fusers or (NO_FUSER,))[0])
     if not engine.compute.is_main:
-        return Record.model_validate_json(engine.compute.agree(""))
+        return Record.model_validate_json(engine.compute.from_main(""))
     record = next(record for evaluation, record in records if (evaluation.methods, evaluation.fuser) == wanted)
-    engine.compute.agree(record.model_dump_json())
+    engine.compute.from_main(record.model_dump_json())
     return record
 
 
@@ -125,10 +125,10 @@ class Engine:
 
     def ensure(self, stage: Stage) -> None:
         """Train a stage unless it is there. Of two processes that want one, the second waits for the first."""
-        if self.compute.agree(stage.done):
+        if self.compute.from_main(stage.done):
             return
         with lock(stage, self.reporter.line) if self.compute.is_main else nullcontext():
-            if not self.compute.agree(stage.done):
+            if not self.compute.from_main(stage.done):
                 self._train(stage)
             self.compute.wait()
             await_file(stage.folder / "stage.json")
@@ -175,7 +175,7 @@ class Engine:
             missing = [
                 stage.method for stage in self.plan.stages if not self._has_logits(stage, stage.method in needed)
             ]
-        return self.compute.agree(missing)
+        return self.compute.from_main(missing)
 
     def _has_logits(self, stage: Stage, read: bool) -> bool:
         try:
@@ -203,7 +203,7 @@ class Engine:
             if results is not None:
                 kept[save(record, results)] = record
             mark_recomputed(kept, self._mark)
-            plugins().call("ltbench_after_run", run=self.plan, record=record)
+            plugins().call("ltbench_after_record", run=self.plan, record=record)
             done.append((evaluation, record))
         self._write_run(done)
         return done

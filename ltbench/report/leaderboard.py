@@ -9,18 +9,15 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
-
 from ltbench.common.canonical import canonical_json
-from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.data.folds import COLUMNS, fold_rule
 from ltbench.report.comparison import check_same_data, differences, paired
 from ltbench.report.labels import distinguish
 from ltbench.results.marks import content_digest
+from ltbench.results.over_seeds import Mean, mean_of, means_of
 from ltbench.results.record import Record, Role
 from ltbench.results.schema import Selection, Track
 from ltbench.results.stats import Difference, holm
-
-COLUMNS = (*FOLDS, "all")
 
 _ROLES: tuple[Role, ...] = ("reference", "control", "run")
 """A row has the first of these that one of its records has: what one run asked for may be a reference in another."""
@@ -35,14 +32,6 @@ class Protocol:
     fold_rule: str
     selection: Selection
     track: Track
-
-
-@dataclass(frozen=True)
-class Mean:
-    """Mean over seeds and sample standard deviation; the latter None for a single seed."""
-
-    mean: float
-    std: float | None
 
 
 @dataclass(frozen=True)
@@ -164,8 +153,8 @@ def _row(group: Sequence[Record], label: str, rule: str, recomputed: Collection[
         label=label,
         config=group[0].config_hash[:8],
         seeds=tuple(record.seed for record in group),
-        accuracy={fold: _mean([one[fold] for one in measured]) for fold in COLUMNS if fold in measured[0]},
-        ece=_mean([record.calibration.ece for record in group]),
+        accuracy=means_of(measured, COLUMNS),
+        ece=mean_of([record.calibration.ece for record in group]),
         delta=None,
         dirty=any(record.environment.git_dirty for record in group),
         recomputed=marked,
@@ -195,10 +184,6 @@ def _with_deltas(rows: list[Row], groups: Sequence[Sequence[Record]], baseline: 
     for position, delta, p in zip(comparable, deltas, corrected, strict=True):
         rows[position] = replace(rows[position], delta=replace(delta, p=float(p)))
     return rows
-
-
-def _mean(values: Sequence[float]) -> Mean:
-    return Mean(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
 def _age(record: Record) -> tuple[datetime, str]:

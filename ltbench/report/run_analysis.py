@@ -10,7 +10,7 @@ from ltbench.analysis.leave_one_out import leave_one_out
 from ltbench.analysis.oracle import oracle
 from ltbench.analysis.subsets import experts_by_method, head_and_tail
 from ltbench.common.files import write_json
-from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.data.folds import COLUMNS, fold_rule
 from ltbench.errors import DataError
 from ltbench.fuser import Fuser
 from ltbench.registry.manager import plugin_code
@@ -23,8 +23,6 @@ from ltbench.report.figure_data import (
 )
 from ltbench.results.logits import LogitsFolder
 from ltbench.results.metrics import fold_accuracy
-
-COLUMNS = (*FOLDS, "all")
 
 
 def analyze(content: LogitsFolder, make_fuser: Callable[[], Fuser] | None, rule: str) -> dict[str, Any]:
@@ -57,12 +55,12 @@ def _experts(content: LogitsFolder, method: str, make_fuser: Callable[[], Fuser]
     """The analyses of one method's experts; one that is not possible says why in ``skipped``."""
     test, labels, counts = experts_by_method(content.test.members)[method], content.test.labels, content.train_counts
 
-    def told() -> dict[str, Any]:
+    def of_oracle() -> dict[str, Any]:
         found = oracle(test, labels)
         accuracy = fold_accuracy(found.predictions, labels, counts, rule)
         return {"accuracy": accuracy, "chooses_among": found.chooses_among}
 
-    def confused() -> dict[str, Any]:
+    def of_confusion() -> dict[str, Any]:
         if make_fuser is None:
             raise DataError("the run has no fuser: choose one with --fuser.")
         fuser = make_fuser()
@@ -71,13 +69,13 @@ def _experts(content: LogitsFolder, method: str, make_fuser: Callable[[], Fuser]
             predictions = fuser.log_posterior(test).argmax(dim=1)
         return expert_confusion(predictions, labels, test, counts, rule).to_dict()
 
-    def confident() -> dict[str, Any]:
+    def of_confidence() -> dict[str, Any]:
         return confidence_histograms(*head_and_tail(test, counts), labels).to_dict()
 
     answer: dict[str, Any] = {"skipped": {}}
-    for name, look in (("oracle", told), ("expert_confusion", confused), ("confidence", confident)):
+    for name, analyse in (("oracle", of_oracle), ("expert_confusion", of_confusion), ("confidence", of_confidence)):
         try:
-            answer[name] = look()
+            answer[name] = analyse()
         except DataError as error:
             answer["skipped"][name] = str(error)
     return answer

@@ -1,19 +1,17 @@
 """What ``ltbench run`` prints: the plan before, the table of the folds after."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
-from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.data.folds import COLUMNS, fold_rule
 from ltbench.engine.reasons import reason
 from ltbench.plan import NO_FUSER, Evaluation, Run
 from ltbench.report.console import console
+from ltbench.results.over_seeds import mean_of
 from ltbench.results.record import Record
-
-COLUMNS = (*FOLDS, "all")
 
 
 def print_plan(run: Run, sources: Mapping[str, str]) -> None:
@@ -105,11 +103,7 @@ def _add_oracle(table: Table, runs: Sequence[Sequence[tuple[Evaluation, Record]]
 
 def _cell(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    if len(known) == 1:
-        return f"{known[0]:.1f}"
-    return f"{statistics.mean(known):.1f} ± {statistics.stdev(known):.1f}"
+    return str(mean_of(known)) if known else "-"
 
 
 def print_fused(folder: Path, folds: str, accuracies: Mapping[str, Mapping[str, float]]) -> None:

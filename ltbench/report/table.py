@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbench.common.escaping import markdown, visible
-from ltbench.data.folds import FOLDS, fold_rule
-from ltbench.report.leaderboard import COLUMNS, Board, Mean, Protocol, Row
+from ltbench.data.folds import COLUMNS, FOLDS, fold_rule
+from ltbench.report.leaderboard import Board, Protocol, Row
 
 HEADERS = (
     "#",
@@ -52,17 +52,12 @@ def cells(rank: int, row: Row) -> list[str]:
         "" if row.role == "run" else row.role,
         row.label,
         str(len(row.seeds)),
-        *(mean(row.accuracy[fold]) if fold in row.accuracy else NOTHING for fold in COLUMNS),
-        mean(row.ece),
+        *(str(row.accuracy[fold]) if fold in row.accuracy else NOTHING for fold in COLUMNS),
+        str(row.ece),
         NOTHING if delta is None else interval(delta.estimate, delta.low, delta.high),
         NOTHING if delta is None else p_value(delta.p),
         row.config + ("†" if row.dirty else "") + (" ✓" if row.recomputed else ""),
     ]
-
-
-def mean(value: Mean) -> str:
-    """``52.0 ± 0.3``, or ``52.0`` for one seed."""
-    return f"{value.mean:.1f}" + (f" ± {value.std:.1f}" if value.std is not None else "")
 
 
 def interval(estimate: float, low: float, high: float) -> str:

@@ -89,7 +89,7 @@ def check_claim(spec: ClaimSpec, rows: Mapping[str, Outcomes], data: Data, diffe
 def _spread(spec: ClaimSpec, rows: Mapping[str, Outcomes], data: Data) -> Claim:
     row = rows[spec.rows[0]]
     accuracy = mean_accuracy(row, data)
-    means = [accuracy[fold][0] for fold in spec.folds if fold in accuracy]
+    means = [accuracy[fold].mean for fold in spec.folds if fold in accuracy]
     spread = max(means) - min(means)
     return Claim(spec, "holds" if spread <= spec.points else "does not hold", row.seeds, spread=spread)
 
@@ -123,7 +123,7 @@ def check_controls(
     """The ensemble beside each of its controls that was measured; ``best`` is empty where none was."""
     found = {control: differences.get(spec.ensemble, control) for control in spec.controls}
     measured = {control: of_fold["all"] for control, of_fold in found.items() if of_fold is not None}
-    best = max(measured, key=lambda control: mean_accuracy(rows[control], data)["all"][0], default="")
+    best = max(measured, key=lambda control: mean_accuracy(rows[control], data)["all"].mean, default="")
     return Controlled(
         ensemble=spec.ensemble,
         best=best,

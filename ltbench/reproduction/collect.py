@@ -30,7 +30,7 @@ class Collected:
         dataset, fingerprint, backbone: what was run on.
         outcomes: row id -> what was measured; a row that is not installed is not in it.
         missing: row id -> its methods and fusers that no plugin registers.
-        looks: figure -> seed -> its data (``to_dict()`` of an analysis), or the reason why there is none.
+        analyses: figure -> seed -> its data (``to_dict()`` of an analysis), or the reason why there is none.
         notes: of the settings, each once.
     """
 
@@ -41,7 +41,7 @@ class Collected:
     seeds: list[int]
     outcomes: dict[str, Outcomes] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
-    looks: dict[str, dict[int, dict[str, Any] | str]] = field(default_factory=dict)
+    analyses: dict[str, dict[int, dict[str, Any] | str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -78,7 +78,7 @@ def collect(
                 oracles.setdefault(name, {})[seed] = _oracle_correct(engine.logits_of(row.methods))
         for figure in paper.figures:
             if figure.row in job.rows:
-                collected.looks.setdefault(figure.name, {})[seed] = _look(figure, job.rows[figure.row], engine)
+                collected.analyses.setdefault(figure.name, {})[seed] = _analysis(figure, job.rows[figure.row], engine)
     if not runs:
         engine = Engine(any_job(asked).resolve(seeds[0]), reporter)
         collected = _about(engine, seeds) if engine.compute.is_main else None
@@ -120,7 +120,7 @@ def _oracle_correct(content: LogitsFolder) -> np.ndarray:
     return right[np.argsort(labels, kind="stable")]
 
 
-def _look(figure: FigureSpec, row: RowSpec, engine: Engine) -> dict[str, Any] | str:
+def _analysis(figure: FigureSpec, row: RowSpec, engine: Engine) -> dict[str, Any] | str:
     """The data of a figure about the experts of ``row``; what cannot be shown must not cost all that was measured."""
     content = engine.logits_of(row.methods)
     counts, labels = content.train_counts, content.test.labels

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ltbench.data.folds import fold_rule
+from ltbench.data.folds import COLUMNS, fold_rule
 from ltbench.reproduction.claims import Claim, Controlled, check_claim, check_controls, pairs_of
 from ltbench.reproduction.collect import Collected
-from ltbench.reproduction.outcomes import COLUMNS, Differences, mean_accuracy
+from ltbench.reproduction.outcomes import Differences, mean_accuracy
 from ltbench.reproduction.reported import datasets_of, reported, reported_tables
 from ltbench.reproduction.spec import Entry, FigureSpec, Panel, Paper, TableSpec
 
@@ -67,7 +67,7 @@ def _row(paper: Paper, name: str, collected: Collected) -> dict[str, Any]:
         "seeds": {
             seed: {"accuracy": data.accuracy(row.correct[seed]), "record": row.records.get(seed)} for seed in row.seeds
         },
-        "accuracy": {fold: {"mean": mean, "std": std} for fold, (mean, std) in mean_accuracy(row, data).items()},
+        "accuracy": {fold: asdict(mean) for fold, mean in mean_accuracy(row, data).items()},
     }
 
 
@@ -129,8 +129,7 @@ def _figure(figure: FigureSpec, paper: Paper, collected: Collected) -> dict[str,
         return {**said, "train_counts": counts.tolist(), "folds": folds.tolist()}
     if figure.kind == "bars":
         return {**said, "panels": [_panel(panel, collected) for panel in figure.panels]}
-    looks = collected.looks.get(figure.name, {})
-    return {**said, "row": paper.rows[figure.row].label, "seeds": looks}
+    return {**said, "row": paper.rows[figure.row].label, "seeds": collected.analyses.get(figure.name, {})}
 
 
 def _panel(panel: Panel, collected: Collected) -> dict[str, Any]:
@@ -144,8 +143,8 @@ def _panel(panel: Panel, collected: Collected) -> dict[str, Any]:
         "labels": list(measured),
         "folds": {
             fold: {
-                "mean": [accuracy[fold][0] for accuracy in measured.values()],
-                "std": [accuracy[fold][1] for accuracy in measured.values()],
+                "mean": [accuracy[fold].mean for accuracy in measured.values()],
+                "std": [accuracy[fold].std for accuracy in measured.values()],
             }
             for fold in COLUMNS
             if measured and all(fold in accuracy for accuracy in measured.values())

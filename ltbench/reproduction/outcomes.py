@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ltbench.data.folds import FOLDS, fold_rule
+from ltbench.data.folds import COLUMNS, fold_rule
 from ltbench.results.metrics import accuracy_from_counts
+from ltbench.results.over_seeds import Mean, means_of
 from ltbench.results.record import Record
 from ltbench.results.stats import Difference, stratified_bootstraps
-
-COLUMNS = (*FOLDS, "all")
 
 
 @dataclass(frozen=True)
@@ -53,17 +52,9 @@ def of_records(records: Sequence[Record]) -> Outcomes:
     )
 
 
-def mean_accuracy(row: Outcomes, data: Data) -> dict[str, tuple[float, float | None]]:
-    """Fold -> (mean, sample standard deviation over the seeds; None for one seed), in percent."""
-    measured = [data.accuracy(row.correct[seed]) for seed in row.seeds]
-    return {
-        fold: (
-            float(np.mean([one[fold] for one in measured])),
-            float(np.std([one[fold] for one in measured], ddof=1)) if len(measured) > 1 else None,
-        )
-        for fold in COLUMNS
-        if fold in measured[0]
-    }
+def mean_accuracy(row: Outcomes, data: Data) -> dict[str, Mean]:
+    """Fold -> accuracy over the seeds, in percent."""
+    return means_of([data.accuracy(row.correct[seed]) for seed in row.seeds], COLUMNS)
 
 
 Pair = tuple[str, str]

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ltbench.data.folds import COLUMNS
 from ltbench.report.table import NOTHING, interval
+from ltbench.results.over_seeds import Mean
 
-COLUMNS = ("many", "medium", "few", "all")
 HEADS = tuple(column.capitalize() for column in COLUMNS)
 
 Grid = tuple[list[str], list[list[str]]]
@@ -56,7 +57,7 @@ def mean_text(value: Mapping[str, Any] | None) -> str:
     """``52.0 ± 0.3``"""
     if value is None:
         return NOTHING
-    return f"{value['mean']:.1f}" + (f" ± {value['std']:.1f}" if value["std"] is not None else "")
+    return str(Mean(**value))
 
 
 def _reported_cell(row: Mapping[str, Any] | None, notes: list[str]) -> str:

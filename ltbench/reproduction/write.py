@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.common.files import write_json, write_text
+from ltbench.data.folds import COLUMNS
 from ltbench.report.figure_data import (
     write_bars,
     write_class_counts,
@@ -14,7 +15,7 @@ from ltbench.report.figure_data import (
 )
 from ltbench.reproduction.markdown import FILE_NAME, drawable, page
 from ltbench.reproduction.pooled import pooled
-from ltbench.reproduction.text import COLUMNS, claims_grid, controls_grid, table_name
+from ltbench.reproduction.text import claims_grid, controls_grid, table_name
 
 JSON_NAME = "reproduction.json"
 

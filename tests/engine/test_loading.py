@@ -15,7 +15,7 @@ from ltbench.data.base import TensorSplit
 from ltbench.data.samplers import ClassAwareSampler, ClassBalancedSampler, InstanceSampler
 from ltbench.engine.evaluation.inference import View, run_over
 from ltbench.engine.machine.compute import Compute
-from ltbench.engine.machine.loading import SMALLEST, EpochBatches, cut, training_loader
+from ltbench.engine.machine.loading import SMALLEST, EpochBatches, in_batches, training_loader
 from ltbench.errors import UsageError
 
 sizes = st.integers(1, 300)
@@ -31,9 +31,9 @@ def test_cut_keeps_every_sample_once_and_leaves_no_batch_too_small(samples: int,
     order, least = torch.arange(samples).flip(0), SMALLEST * world
     if min(samples, batch_size) < least:
         with pytest.raises(UsageError, match="too few" if samples < least else "optim.batch_size"):
-            cut(order, batch_size, world)
+            in_batches(order, batch_size, world)
         return
-    batches = cut(order, batch_size, world)
+    batches = in_batches(order, batch_size, world)
     assert torch.equal(torch.cat(batches), order)
     assert min(map(len, batches)) >= least
     assert all(len(batch) == batch_size for batch in batches[:-1])
@@ -58,7 +58,7 @@ def cut_alone(samples: int, batch_size: int, world: int, seed: int) -> list[list
     """The whole batches that ``world`` processes have together: their order does not depend on who they are."""
     whole = EpochBatches(InstanceSampler(samples), batch_size, process(0, 1), seed, "name")
     order = torch.cat([share.samples for share in whole.shares()])
-    return [batch.tolist() for batch in cut(order, batch_size, world)]
+    return [batch.tolist() for batch in in_batches(order, batch_size, world)]
 
 
 @given(counts=st.lists(st.integers(1, 40), min_size=2, max_size=6), world=worlds, seed=st.integers(0, 3))

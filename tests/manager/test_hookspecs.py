@@ -45,6 +45,6 @@ def test_the_hooks_are_those_of_the_design() -> None:
         "ltbench_checks",
         "ltbench_before_run",
         "ltbench_after_epoch",
-        "ltbench_after_run",
+        "ltbench_after_record",
         "ltbench_on_run_error",
     }

@@ -200,12 +200,12 @@ class TestCall:
 
     def test_all_that_fails_is_kept(self, load: Load) -> None:
         fail = hookimpl(raising(OSError("disk full")))
-        found = load(having(ltbench_before_run=fail, ltbench_after_run=hookimpl(raising(ValueError("odd")))))
+        found = load(having(ltbench_before_run=fail, ltbench_after_record=hookimpl(raising(ValueError("odd")))))
         for _ in range(2):
             found.call("ltbench_before_run", run=None)
-            found.call("ltbench_after_run", run=None, record=None)
+            found.call("ltbench_after_record", run=None, record=None)
         assert found.records[0].error == (
-            "ltbench_before_run failed: OSError: disk full; ltbench_after_run failed: ValueError: odd"
+            "ltbench_before_run failed: OSError: disk full; ltbench_after_record failed: ValueError: odd"
         )
 
     def test_what_is_yielded_comes_in_one_list(self, load: Load) -> None:

@@ -42,7 +42,7 @@ def made() -> dict[str, Any]:
     selected = paper().select(["table6", "figure2", "figure3", "figure4", "figure5"])
     collected = Collected("toy-lt", "f" * 64, "resnet10", DATA, [0, 1], outcomes=rows(SHARES))
     collected.missing = {name: ["ghost"] for name in selected.rows if name not in SHARES}
-    collected.looks = {"figure4": dict(enumerate(CONFUSION)), "figure5": dict(enumerate(HISTOGRAMS))}
+    collected.analyses = {"figure4": dict(enumerate(CONFUSION)), "figure5": dict(enumerate(HISTOGRAMS))}
     return document(selected, collected)
 
 
@@ -130,7 +130,7 @@ def test_seeds_of_a_figure_are_pooled(written: list[Path]) -> None:
 def test_a_figure_that_cannot_be_drawn_says_why(tmp_path: Path) -> None:
     selected = paper().select(["figure5"])
     collected = Collected("toy-lt", "f" * 64, "resnet10", DATA, [0], outcomes=rows({"experts_soft": 0.5}))
-    collected.looks = {"figure5": {0: "there are no experts."}}
+    collected.analyses = {"figure5": {0: "there are no experts."}}
     made = document(selected, collected)
     assert "Not drawn for every seed: there are no experts." in page(made, "")
     assert not [path for path in write(made, tmp_path, "") if path.suffix == ".png"]

@@ -89,7 +89,7 @@ def _print(answer: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     from ltbench.cli.output import console, table
-    from ltbench.report.run_analysis import COLUMNS
+    from ltbench.data.folds import COLUMNS
 
     out = console()
 
@@ -132,7 +132,7 @@ def _print(answer: Mapping[str, Any]) -> None:
 
 
 def _cells(accuracy: Mapping[str, float]) -> list[str]:
-    from ltbench.report.run_analysis import COLUMNS
+    from ltbench.data.folds import COLUMNS
     from ltbench.report.table import NOTHING
 
     return [f"{accuracy[fold]:.1f}" if fold in accuracy else NOTHING for fold in COLUMNS]

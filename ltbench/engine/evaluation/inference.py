@@ -167,7 +167,7 @@ class FeatureStore:
         """Take features from the cache, if the main process finds them whole; damaged ones are set aside."""
         if self.compute.is_main:
             self._read_whole(key)
-        if not self.compute.agree(key in self._memory):
+        if not self.compute.from_main(key in self._memory):
             return False
         if key not in self._memory:
             self._memory[key] = self._read(key)

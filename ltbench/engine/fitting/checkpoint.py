@@ -78,7 +78,7 @@ class Checkpoint:
 
     def usable(self, compute: Compute) -> bool:
         """Whether there is one to go on from, on the word of the main process; a damaged one is set aside."""
-        return compute.agree(compute.is_main and self._is_whole())
+        return compute.from_main(compute.is_main and self._is_whole())
 
     def _is_whole(self) -> bool:
         if not self.path.exists():

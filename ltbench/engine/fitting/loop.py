@@ -95,7 +95,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> T
         kept["average"] = result
     progress, more = checkpoint.load(kept) if checkpoint.usable(compute) else (Progress(), {})
     compute.set_scale(more.get("scale"))
-    if progress.epochs_done != compute.agree(progress.epochs_done):
+    if progress.epochs_done != compute.from_main(progress.epochs_done):
         raise DataError(f"{checkpoint.path}: this process does not see the checkpoint that the main one goes on from.")
     if not progress.finished(optim):
         loop = _Loop(task, compute, optimizer, peaks, average, bar)
@@ -154,7 +154,7 @@ class _Loop:
             compute.share_buffers(module)
         metrics["lr"] = task.optim.lr * self._factor(epoch * task.steps_per_epoch)
         if task.optim.validates(epoch + 1, task.optim.epochs):
-            metrics["val_accuracy"] = compute.agree(task.validate(result))
+            metrics["val_accuracy"] = compute.from_main(task.validate(result))
         metrics["seconds"] = time.perf_counter() - started
         return metrics
 

@@ -17,7 +17,7 @@ def rounds(
     """See :meth:`ltbench.method.MethodContext.rounds`; checkpoints go into ``folder``, metrics to ``log``."""
     checkpoint = Checkpoint(folder, label)
     done: list[list[dict[str, Any]]] = checkpoint.read(keep)[0] if checkpoint.usable(compute) else []
-    if len(done) != compute.agree(len(done)):
+    if len(done) != compute.from_main(len(done)):
         raise DataError(f"{checkpoint.path}: this process does not see the checkpoint that the main one goes on from.")
     for metrics in chain(*done):
         log(**metrics)

@@ -152,7 +152,7 @@ class Compute:
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()
 
-    def agree(self, value: T) -> T:
+    def from_main(self, value: T) -> T:
         """The main process's ``value``, on every process: what is in the cache, say, may change while they look."""
         answer: T = broadcast_object_list([value])[0] if self.world > 1 else value
         return answer

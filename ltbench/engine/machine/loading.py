@@ -28,7 +28,7 @@ MOST_WORKERS = 16
 """Processes that read images, unless the settings ask for more."""
 
 
-def cut(order: Tensor, batch_size: int, world: int = 1) -> list[Tensor]:
+def in_batches(order: Tensor, batch_size: int, world: int = 1) -> list[Tensor]:
     """Consecutive batches of an epoch's order int64[M]; a remainder too small for every process joins the batch before it.
 
     Raises:
@@ -94,7 +94,7 @@ class EpochBatches:
         if self._made is None or self._made[0] != self.epoch:
             order = self.sampler.indices(self.epoch, stream(self.seed, *self.names, "order", self.epoch))
             pairing = stream(self.seed, *self.names, "pairs", self.epoch)
-            batches = cut(order, self.batch_size, self.compute.world)
+            batches = in_batches(order, self.batch_size, self.compute.world)
             self._made = self.epoch, [self._dealt(batch, pairing) for batch in batches]
         return self._made[1]
 
