@@ -98,6 +98,11 @@ class Engine:
             self._methods = {name: make_method(name, resolved.method_configs[name]) for name in resolved.order}
         self._logits: dict[str, LogitsFolder] = {}
 
+    def check(self) -> None:
+        """Refuse a backbone that cannot be had, where one is needed. A run finds out when it builds its first stage."""
+        if not all(stage.done for stage in self.plan.stages):
+            self.bench.new_backbone("check")
+
     def execute(self, results: Path | None = None, *, train: bool = True) -> list[tuple[Evaluation, Record]]:
         """Train what is missing, evaluate everything, leave the records. Plugins hear of an error before it goes on.
 

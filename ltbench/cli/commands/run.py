@@ -160,6 +160,7 @@ def execute_all(
     for resolved in plans:
         engine = Engine(resolved, reporter)
         if dry_run:
+            engine.check()
             if engine.compute.is_main:
                 described.append(describe(engine.plan))
                 if not as_json:
