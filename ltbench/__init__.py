@@ -45,7 +45,7 @@ _HOMES = {
     "engine.run": ("run",),
     "fuser": ("Fuser", "MemberLogits"),
     "method": ("Member", "Method"),
-    "metrics": ("fold_accuracy",),
+    "results.metrics": ("fold_accuracy",),
     "plugin": ("DatasetSpec", "FuserSpec", "MethodSpec", "hookimpl"),
     "results.record": ("Record",),
     "results.store": ("load_results",),

@@ -164,7 +164,7 @@ def test_fetch_refuses_what_has_no_lists(data: Callable[..., Said]) -> None:
     assert "unknown dataset 'place-lt'. Did you mean 'places-lt'?" in said.err
     said = data("fetch", "glyphs-lt")
     assert said.code == 2
-    assert "there are no lists to fetch for 'glyphs-lt'" in said.err
+    assert "there is nothing to fetch for 'glyphs-lt'" in said.err
 
 
 def test_fetch_lets_a_dataset_fetch_itself(
@@ -180,14 +180,14 @@ def test_fetch_lets_a_dataset_fetch_itself(
 def test_fetch_puts_lists_where_other_commands_find_them(
     data: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ltbench_datasets.published import facts
+    from ltbench_datasets.published import origin
 
     lines, known = places_lists("easy-dir", *SMALL), []
     source = write_lists(tmp_path / "server", "Places_LT", lines)
     for name in lines:
         file = source / f"Places_LT_{name}.txt"
         known.append(KnownList("places-lt", name, "v", "", git_blob(file.read_bytes()), 1, "", (file.as_uri(),)))
-    monkeypatch.setattr(facts, "known_lists", lambda dataset: known)
+    monkeypatch.setattr(origin, "known_lists", lambda dataset: known)
     monkeypatch.setattr(list_diff, "known_lists", lambda dataset: known)
     fetched = json.loads(data("fetch", "places-lt", "--json").out)
     assert [entry["outcome"] for entry in fetched] == ["fetched, verified"] * 3

@@ -109,9 +109,9 @@ def test_without_a_command_it_shows_the_help(capsys: Captured) -> None:
 def test_the_help_lists_every_command_and_nothing_is_listed_that_is_not_there(capsys: Captured) -> None:
     assert invoke(["--help"]) == 0
     printed = capsys.readouterr().out
-    folder = Path(ltbench.cli.__file__).parent
+    folder = Path(ltbench.cli.__file__).parent / "commands"
     modules = {path.stem for path in [*folder.glob("*.py"), *(file.parent for file in folder.glob("*/__init__.py"))]}
-    there = {name for name in modules if hasattr(import_module(f"ltbench.cli.{name}"), "command")}
+    there = {name for name in modules if hasattr(import_module(f"ltbench.cli.commands.{name}"), "command")}
     described = {name: summary for commands in COMMANDS.values() for name, summary in commands.items()}
     assert set(described) == there
     for summary in described.values():
