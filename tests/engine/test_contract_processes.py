@@ -28,8 +28,8 @@ from ltbench.plugin import MethodSpec, hookimpl
 
 @hookimpl
 def ltbench_methods():
-    yield MethodSpec("contrasted", target="{module}:Contrasted")
-    yield MethodSpec("climbing", target="{module}:Climbing")
+    yield MethodSpec("contrasted", target="{module}:Contrasted", partial=True)
+    yield MethodSpec("climbing", target="{module}:Climbing", partial=True)
 
 class Contrasted(Method):
     class Config(MethodConfig):
