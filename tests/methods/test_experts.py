@@ -334,7 +334,7 @@ from ltbench_methods.experts import Experts
 
 @hookimpl
 def ltbench_methods():
-    yield MethodSpec("halves", target="other_experts:Halves", requires=("baseline",))
+    yield MethodSpec("halves", target="other_experts:Halves", requires=("baseline",), partial=True)
 
 class Halves(Experts):
     def partition(self, context):

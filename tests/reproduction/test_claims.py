@@ -1,6 +1,7 @@
 """Verdicts, margins and controls, against rows whose accuracies are known."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,9 @@ def check(measured: Mapping[str, Outcomes], ours: Sequence[str], others: Sequenc
 def test_accuracies_are_means_and_deviations_over_the_seeds() -> None:
     row = of_records([record(accuracy=0.5, seed=0), record(accuracy=[0.9, 0.9, 0.5, 0.5, 0.1, 0.1], seed=1)])
     accuracy = mean_accuracy(row, DATA)
-    assert accuracy["many"] == pytest.approx((70.0, np.std([50, 90], ddof=1)))
-    assert accuracy["few"] == pytest.approx((30.0, np.std([50, 10], ddof=1)))
-    assert accuracy["all"] == pytest.approx((50.0, 0.0))
+    assert astuple(accuracy["many"]) == pytest.approx((70.0, np.std([50, 90], ddof=1)))
+    assert astuple(accuracy["few"]) == pytest.approx((30.0, np.std([50, 10], ddof=1)))
+    assert astuple(accuracy["all"]) == pytest.approx((50.0, 0.0))
 
 
 def test_a_clear_lead_holds_with_its_margin_over_the_closest() -> None:
