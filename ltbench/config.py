@@ -78,6 +78,11 @@ class RunConfig(BaseModel):
     seed: int = Field(default=0, ge=0, description="of everything random")
     folds: str = Field(default="paper", description="fold rule: which classes are many-, medium- and few-shot")
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
+    recipe: str | None = Field(
+        default=None,
+        exclude=True,
+        description="dataset whose recipes are taken in place of the dataset's own; what they say stands in the other fields",
+    )
     backbone: BackboneConfig = Field(default_factory=BackboneConfig)
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     mixing: MixConfig = Field(default_factory=MixConfig)

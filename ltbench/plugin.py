@@ -74,8 +74,8 @@ class MethodSpec(Spec):
 
     Attributes:
         requires: methods whose trained stage this one starts from (``context.stage(name)``).
-        recipe: method whose recipe (``configs/<dataset>/<recipe>.toml``) gives this one's settings where it has none of
-            its own: a subclass of ``baseline`` says ``recipe="baseline"``. Keys its ``Config`` lacks are left out.
+        recipe: method whose recipe (``configs/<dataset>/<recipe>.toml``) gives this one's settings; its own recipe, if it has
+            one, lies on top: a subclass of ``baseline`` says ``recipe="baseline"``. Keys its ``Config`` lacks are left out.
         controls: methods that are trained and evaluated beside this one in every run of it, each alone: what it has to
             beat. What a user sets of this method holds for them, too, as far as their ``Config`` has it.
         partial: what it trains is not one member over all classes but several, or of some classes alone: it needs a fuser,

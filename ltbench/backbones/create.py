@@ -7,7 +7,7 @@ from typing import Any
 import timm
 import torch
 
-from ltbench.backbones import resnet10  # noqa: F401 (registers it with timm)
+from ltbench.backbones import cifar_resnet, resnet10  # noqa: F401 (registers them with timm)
 from ltbench.backbones.backbone import Backbone, Unused
 from ltbench.backbones.checkpoints import first_line, load_backbone, load_checkpoint
 from ltbench.errors import DataError, LtbenchError, UsageError, did_you_mean, out_of_memory

@@ -53,6 +53,11 @@ on_bad_image_option = click.option(
     help="A missing or unreadable image file: end the run (default), or check all images first, leave such ones out and "
     "name them in the record.",
 )
+recipe_option = click.option(
+    "--recipe",
+    metavar="DATASET",
+    help="Take the recipes of this dataset in place of the dataset's own: --dataset folder --recipe glyphs-lt.",
+)
 backbone_option = click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
 config_option = click.option(
     "-c",

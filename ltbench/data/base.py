@@ -1,11 +1,11 @@
 """What a dataset is: three splits of whole uint8 batches, class names, training counts, a fingerprint."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from ltbench.data.augmentation.cuts import Cut
 from ltbench.data.checks import CheckReport, Counts
 from ltbench.data.guard import guarded
 from ltbench.errors import DataError
+
+if TYPE_CHECKING:
+    from ltbench.data.suggestions import Asked, Suggestion
 
 SPLITS = ("train", "val", "test")
 
@@ -140,6 +143,13 @@ class Dataset(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """sha256 (hex) of the content that decides results: images or the lists that name them, labels, options."""
+
+    def suggested_settings(self, asked: "Asked") -> Iterable["Suggestion"]:
+        """Settings of a run that suit these images, each with its reason: they lie above the defaults and below all else.
+
+        Asked whenever settings are resolved, so it must be fast, and depend on ``asked`` and the images alone. By default none.
+        """
+        return ()
 
     @property
     def skipped(self) -> dict[str, list[str]]:

@@ -55,10 +55,11 @@ class Keys:
 
     def suggestion(self, path: KeyPath) -> str:
         """`` Did you mean 'x'?`` with the closest key, or `` Known: ...`` where none is close."""
-        everywhere = [key for key in self._walk(()) if key != path]
-        same_section = {key[-1]: key for key in everywhere if key[0] == path[0]}
+        elsewhere = [key for key in self._walk(()) if key != path]
+        same_section = {key[-1]: key for key in elsewhere if key[0] == path[0]}
         siblings = {name: (*path[:-1], name) for name in self.children(path[:-1])}
-        for candidates, cutoff in ((same_section, 1.0), (siblings, 0.5), ({key[-1]: key for key in everywhere}, 0.8)):
+        everywhere = {key[-1]: key for key in elsewhere}
+        for candidates, cutoff in ((same_section, 1.0), (everywhere, 1.0), (siblings, 0.5), (everywhere, 0.8)):
             if close := get_close_matches(path[-1], list(candidates), n=1, cutoff=cutoff):
                 return f" Did you mean '{'.'.join(candidates[close[0]])}'?"
         return f" Known: {', '.join(siblings)}." if siblings else ""

@@ -13,6 +13,9 @@ from ltbench.errors import UsageError
 KeyPath = tuple[str, ...]
 """A key as its parts: ``experts.optim.lr`` is ``("experts", "optim", "lr")``."""
 
+DEFAULT = "default"
+"""Source of what no layer says."""
+
 NAMED = ("dataset", "backbone")
 """Tables that may be given by their name alone."""
 
@@ -118,7 +121,7 @@ def nest(merged: Merged) -> dict[str, Any]:
     return values
 
 
-def source_of(path: KeyPath, merged: Merged, default: str = "default") -> str:
+def source_of(path: KeyPath, merged: Merged, default: str = DEFAULT) -> str:
     """Where the value at ``path`` came from; for a table, where its keys did, lowest layer first."""
     related = [given.source for other, given in merged.items() if other == path or _one_above_the_other(path, other)]
     return ", ".join(dict.fromkeys(related)) or default

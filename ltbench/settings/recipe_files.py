@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from ltbench.errors import PluginError
+from ltbench.errors import PluginError, UsageError
 from ltbench.plugin import DatasetSpec, MethodSpec
 from ltbench.registry.lookup import Registry
 from ltbench.registry.manager import plugins
@@ -85,19 +85,43 @@ def layers_of_controls(layers: Sequence[Layer], controls: Mapping[str, str]) -> 
     return found
 
 
-def recipe_layers(dataset: DatasetSpec, order: Iterable[str]) -> tuple[list[Layer], list[str]]:
-    """The recipes of ``order``, as they lie on each other, and a note for each method that has none."""
+def recipe_layers(dataset: DatasetSpec, order: Iterable[str], others: bool = False) -> tuple[list[Layer], list[str]]:
+    """The recipes of ``order``, as they lie on each other, and a note for each method that has none.
+
+    A method's own recipe lies on that of the method that its spec names (``MethodSpec.recipe``), and so on.
+
+    Args:
+        others: the run has another dataset, which shall stand in the sources.
+    """
     folder, layers, notes = _recipe_folder(dataset), [], []
+    of = f" of {dataset.name}" if others else ""
     for name in order:
-        spec = plugins().methods.get(name).spec
-        owner = _recipe_owner(folder, spec)
-        if owner is None:
-            notes.append(f"no recipe for method '{name}' on dataset '{dataset.name}': its defaults are used.")
-            continue
-        file = folder / f"{owner.name}.toml"
-        layer = read_toml(file, f"recipe {file.name}")
-        layers.append(layer if owner.name == name else _renamed(layer, owner.name, name, filtered=owner is not spec))
+        method = plugins().methods.get(name).spec
+        owners = _recipe_owners(folder, method)
+        if not owners:
+            notes.append(
+                f"no recipe for method '{name}' on dataset '{dataset.name}': its defaults are used; --recipe DATASET takes "
+                "another dataset's."
+            )
+        for owner in owners:
+            file = folder / f"{owner.name}.toml"
+            layer = read_toml(file, f"recipe {file.name}{of}")
+            if "recipe" in layer.values:
+                raise UsageError(
+                    f"recipe = {layer.values['recipe']!r} (from {layer.source}): a recipe takes no other's place."
+                )
+            layers.append(
+                layer if owner.name == name else _renamed(layer, owner.name, name, filtered=owner is not method)
+            )
     return layers, notes
+
+
+def recipes_of(dataset: DatasetSpec) -> list[str]:
+    """The installed methods, sorted, that have a recipe of their own there."""
+    folder = _recipe_folder(dataset)
+    return [
+        name for name in sorted(plugins().methods.names()) if (folder / f"{name.rpartition(':')[2]}.toml").is_file()
+    ]
 
 
 def _recipe_folder(dataset: DatasetSpec) -> Traversable:
@@ -115,15 +139,17 @@ def _recipe_folder(dataset: DatasetSpec) -> Traversable:
     return (shipped if shipped.is_dir() else package_folder.parent / "configs") / dataset.name.replace("-", "_")
 
 
-def _recipe_owner(folder: Traversable, spec: MethodSpec) -> MethodSpec | None:
-    """The method whose recipe file serves ``spec``: its own, else that of the method named by ``recipe``, and so on."""
+def _recipe_owners(folder: Traversable, spec: MethodSpec) -> list[MethodSpec]:
+    """The methods whose recipe files serve ``spec``, lowest first: that named by ``recipe``, and its in turn; then its own."""
+    found: list[MethodSpec] = []
     seen: set[str] = set()
-    while not (folder / f"{spec.name}.toml").is_file():
+    while True:
+        if (folder / f"{spec.name}.toml").is_file():
+            found.insert(0, spec)
         seen.add(spec.name)
         if not spec.recipe or spec.recipe in seen:
-            return None
+            return found
         spec = plugins().methods.get(spec.recipe).spec
-    return spec
 
 
 def _renamed(layer: Layer, owner: str, name: str, filtered: bool) -> Layer:

@@ -1,11 +1,11 @@
-"""From what a user asks for to the complete settings of a run: defaults < recipes < file < options < ``--set``.
+"""From what a user asks for to the complete settings of a run: defaults < dataset < recipes < file < options < ``--set``.
 
-A recipe is ``configs/<dataset>/<method>.toml``. The recipes of the methods that a method requires lie below its own, so
-that ``experts.toml`` need not repeat ``baseline.toml``.
+A dataset may suggest settings from what it finds in its images. A recipe is ``configs/<dataset>/<method>.toml``. The recipes of
+the methods that a method requires lie below its own, so that ``experts.toml`` need not repeat ``baseline.toml``.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from ltbench.registry.lookup import none_installed
 from ltbench.registry.manager import plugins
 from ltbench.settings.errors import Keys, check
 from ltbench.settings.layers import (
+    DEFAULT,
     KeyPath,
     Layer,
     Merged,
@@ -31,6 +32,7 @@ from ltbench.settings.layers import (
     source_of,
 )
 from ltbench.settings.recipe_files import controls_of, dependency_order, layers_of_controls, recipe_layers, typed_name
+from ltbench.settings.suggested import in_words, suggested_layers
 
 if TYPE_CHECKING:
     from ltbench.fuser import FuserConfig
@@ -53,8 +55,10 @@ class Resolved:
         method_configs: for each method of ``order``.
         fuser_configs: for each fuser of the run and each control fuser (``FuserSpec.control``).
         dataset_options: of the dataset class's ``Options``.
-        sources: dotted key -> ``default``, ``recipe NAME.toml``, the file's path, the option, or ``--set``.
-        notes: what a user should know: methods without a recipe, sections that this run does not use.
+        sources: dotted key -> ``default``, ``suggested by DATASET``, ``recipe NAME.toml``, the file's path, the option, or
+            ``--set``.
+        notes: what a user should know: what the dataset suggests, methods without a recipe, sections that this run does not
+            use.
         hash: sha256 of the canonical JSON of ``config`` without the seed, ``dataset.root`` and ``dataset.options.lists``:
             those say where images and lists lie, not which they are. Also without ``backbone.unused``, a mere permission.
     """
@@ -80,6 +84,7 @@ def resolve(
     dataset: str | None = None,
     root: Path | None = None,
     on_bad_image: str | None = None,
+    recipe: str | None = None,
     backbone: str | None = None,
     seed: int | None = None,
     folds: str | None = None,
@@ -93,6 +98,7 @@ def resolve(
     Raises:
         UsageError: no method, an unknown name or key, a value that is wrong, a file that cannot be read.
         PluginError: a plugin that the run needs is broken, or methods require each other.
+        DataError: a dataset that suggests settings cannot be opened.
     """
     options: list[tuple[str, str, Any]] = [
         ("--method", "methods", list(methods) or None),
@@ -100,6 +106,7 @@ def resolve(
         ("--dataset", "dataset", dataset),
         ("--data-root", "dataset", {"root": root} if root is not None else None),
         ("--on-bad-image", "dataset", {"options": {"on_bad_image": on_bad_image}} if on_bad_image else None),
+        ("--recipe", "recipe", recipe),
         ("--backbone", "backbone", backbone),
         ("--seed", "seed", seed),
         ("--folds", "folds", folds),
@@ -111,7 +118,7 @@ def resolve(
 
 def resolve_config(config: RunConfig) -> Resolved:
     """The same for a :class:`RunConfig` made by hand: recipes fill what was not set. Raises as :func:`resolve`."""
-    values = config.model_dump(exclude_unset=True)
+    values = config.model_dump(exclude_unset=True) | ({"recipe": config.recipe} if config.recipe else {})
     return _resolve([Layer("RunConfig", {**values.pop("settings", {}), **values})])
 
 
@@ -124,20 +131,37 @@ def _resolve(user: list[Layer]) -> Resolved:
     beside = controls_of(chosen.methods)
     order = dependency_order([*chosen.methods, *beside])
     user = [*layers_of_controls(user, beside), *user]
-    recipes, notes = recipe_layers(registry.datasets.get(chosen.dataset.name).spec, order)
+    donor = _recipe_dataset(chosen)
+    recipes, notes = recipe_layers(registry.datasets.get(donor).spec, order, others=donor != chosen.dataset.name)
     _refuse_unknown_sections(recipes, run_keys)
-    layers = _about_the_chosen(recipes, user, chosen.dataset.name)
-    config = _check_run(run_keys, merge(layers))
+    recipes = only_about(recipes, "dataset", chosen.dataset.name, unnamed=donor)
+    found, merged = _checked(order, _about_the_chosen(recipes, user, chosen.dataset.name), run_keys)
 
+    said = nest({path: given for path, given in merged.items() if given.source != DEFAULT})
+    suggested = suggested_layers(
+        found.config.dataset.name, found.dataset_options, found.config.dataset.root, said, order
+    )
+    if suggested:
+        lowest = [layer for layer, _ in suggested]
+        _refuse_unknown_sections(lowest, run_keys)
+        layers = _about_the_chosen([*lowest, *recipes], user, chosen.dataset.name)
+        found, merged = _checked(order, layers, run_keys)
+    unused = _unused_sections(user, {*found.method_configs, *found.fuser_configs})
+    return replace(found, notes=[*in_words(suggested, merged), *notes, *unused])
+
+
+def _checked(order: list[str], layers: list[Layer], run_keys: Keys) -> tuple[Resolved, Merged]:
+    """The settings that these layers come to, checked, and where each is from."""
+    registry = plugins()
+    config = _check_run(run_keys, merge(layers))
     controls = [registry.fusers.name_of(entry) for entry in registry.fusers.entries() if entry.spec.control]
     asked = [typed_name(registry.fusers, name) for name in config.fusers]
     fusers = list(dict.fromkeys([*asked, *controls]))
     _refuse_shared_names([*order, *fusers])
-    notes += _unused_sections(user, {*order, *fusers})
 
     models: dict[KeyPath, type[BaseModel]] = {
         (): RunConfig,
-        OPTIONS: registry.datasets.load(chosen.dataset.name).Options,
+        OPTIONS: registry.datasets.load(config.dataset.name).Options,
     }
     models |= {(name,): registry.methods.load(name).Config for name in order}
     models |= {(name,): registry.fusers.load(name).Config for name in fusers}
@@ -148,15 +172,16 @@ def _resolve(user: list[Layer]) -> Resolved:
 
     complete = _completed(config, options, checked)
     flat = leaves({**complete.model_dump(exclude={"settings"}), **complete.settings})
-    return Resolved(
+    found = Resolved(
         config=complete,
         order=order,
         method_configs={name: checked[name] for name in order},
         fuser_configs={name: checked[name] for name in fusers},
         dataset_options=options,
         sources={".".join(path): source_of(path, merged) for path, _ in flat},
-        notes=notes,
+        notes=[],
     )
+    return found, merged
 
 
 def _with_all_methods(layer: Layer) -> Layer:
@@ -185,6 +210,14 @@ def _chosen(user: list[Layer], keys: Keys) -> RunConfig:
             f"Known: {', '.join(known)}."
         )
     return _check_run(keys, asked)
+
+
+def _recipe_dataset(chosen: RunConfig) -> str:
+    """The dataset whose recipes are taken, in the spelling of the run's own where it is that one."""
+    own, registry = chosen.dataset.name, plugins().datasets
+    if chosen.recipe is None or typed_name(registry, chosen.recipe) == typed_name(registry, own):
+        return own
+    return chosen.recipe
 
 
 def _check_run(keys: Keys, merged: Merged) -> RunConfig:
@@ -218,7 +251,7 @@ def _defaults_of(models: Mapping[KeyPath, type[BaseModel]]) -> Layer:
             table = table.setdefault(part, {})
         defaults = vars(model.model_construct())
         table |= {name: value.model_dump() for name, value in defaults.items() if isinstance(value, BaseModel)}
-    return Layer("default", values)
+    return Layer(DEFAULT, values)
 
 
 def _completed(config: RunConfig, options: BaseModel, sections: Mapping[str, BaseModel]) -> RunConfig:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ltbench.plugin import DatasetSpec, hookimpl
 
 ltbench_outside_keys = {
+    "ltbench_datasets.folder_settings": "suggests settings, which count as such",
     "ltbench_datasets.published.facts": "published figures that 'ltbench data' compares with",
     "ltbench_datasets.published.list_diff": "says which published list a file is; what it holds is in the fingerprint",
     "ltbench_datasets.published.list_reports": "what 'ltbench data check' says of lists",

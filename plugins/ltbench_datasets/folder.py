@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,9 @@ from ltbench.data.images.file_dataset import FileDataset, FileOptions
 from ltbench.data.images.image_list import ImageList
 from ltbench.errors import DataError, UsageError
 from ltbench_datasets.image_tree import Labelled, folder_names, read_list, read_tree
+
+if TYPE_CHECKING:
+    from ltbench.data.suggestions import Asked, Suggestion
 
 _USUAL_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
@@ -73,6 +76,19 @@ class Folder(FileDataset):
 
     def image_list(self, name: str) -> ImageList:
         return self._prepared[1][name]
+
+    def suggested_settings(self, asked: "Asked") -> "list[Suggestion]":
+        """By the number of training images and classes, and the size of some images: :mod:`ltbench_datasets.folder_settings`."""
+        from ltbench.data.images.packed_file import PackedFile
+        from ltbench_datasets.folder_settings import look_at, look_at_packed, suggest
+
+        train = self.image_list("train")
+        if self.options.storage == "files":
+            looks = look_at(train.files)
+        else:
+            path = self.pack_file("train")
+            looks = look_at_packed(PackedFile(path)) if path.is_file() else None
+        return suggest(len(train), self.num_classes, looks, asked) if looks else []
 
     @cached_property
     def _prepared(self) -> tuple[list[str], dict[str, ImageList]]:

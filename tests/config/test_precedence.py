@@ -121,7 +121,7 @@ def test_default_of_a_nested_model_survives_a_partial_change(recipe: Recipe) -> 
 def test_a_missing_recipe_is_noted(recipe: Recipe) -> None:
     recipe("base", BASE)
     assert letters(methods=["split"]).notes == [
-        "no recipe for method 'split' on dataset 'letters': its defaults are used."
+        "no recipe for method 'split' on dataset 'letters': its defaults are used; --recipe DATASET takes another dataset's."
     ]
 
 
@@ -140,11 +140,19 @@ def test_keys_that_the_inheriting_method_lacks_are_left_out(recipe: Recipe) -> N
     assert letters(methods=["narrow"]).config.settings["narrow"] == {"strength": 3.0}
 
 
-def test_its_own_recipe_comes_first(recipe: Recipe) -> None:
+def test_its_own_recipe_lies_on_the_one_it_names(recipe: Recipe) -> None:
     recipe("base", BASE)
     recipe("variant", "[variant.optim]\nlr = 0.7\n")
     found = letters(methods=["variant"])
-    assert (found.method_configs["variant"].optim.lr, found.config.backbone.projection) == (0.7, None)
+    optim = found.method_configs["variant"].optim
+    assert (optim.lr, optim.batch_size, found.config.backbone.projection) == (0.7, 128, 64)
+    assert (found.sources["variant.optim.lr"], found.sources["variant.optim.batch_size"]) == (
+        "recipe variant.toml",
+        "recipe base.toml",
+    )
+    recipe("narrow", "[narrow]\nstrength = 2.0\n")
+    assert letters(methods=["narrow"]).config.settings["narrow"] == {"strength": 2.0}
+    assert letters(methods=["narrow"]).config.backbone.projection == 64, "three recipes on each other"
 
 
 @pytest.mark.parametrize("way", ["option", "file", "set", "RunConfig"])

@@ -18,6 +18,7 @@ from ltbench.cli.options import (
     num_processes_option,
     on_bad_image_option,
     oversubscribe_option,
+    recipe_option,
     results_option,
     set_option,
 )
@@ -35,6 +36,8 @@ Examples:
   ltbench run --method experts --fuser joint --fuser kl --seeds 0,1,2 --results results
 
   ltbench run --method all --fuser joint
+
+  ltbench run --method experts --dataset folder --data-root photos --recipe imagenet-lt
 
   ltbench run --method baseline --backbone resnet18 --set baseline.optim.epochs=5 --dry-run
 """
@@ -61,6 +64,7 @@ Examples:
 @dataset_option
 @data_root_option
 @on_bad_image_option
+@recipe_option
 @backbone_option
 @config_option
 @set_option("One setting, above everything: --set experts.reject_ratio=8.")
@@ -82,6 +86,7 @@ def command(
     dataset: str | None,
     data_root: Path | None,
     on_bad_image: str | None,
+    recipe: str | None,
     backbone: str | None,
     config_files: tuple[Path, ...],
     overrides: tuple[str, ...],
@@ -95,6 +100,9 @@ def command(
     as_json: bool,
 ) -> int:
     """Train the stages that are missing, fuse the members, evaluate on the test split, leave records.
+
+    What you do not set comes from the recipes of the dataset (--recipe takes another's), then from what the dataset suggests
+    by its images (folder does), then from the defaults; --dry-run shows the source of each.
 
     Every choice (epochs, temperatures, fusion weights) is made on the validation split. Trained stages are kept and
     reused: another fuser, or another method on the same baseline, trains nothing again.
@@ -115,6 +123,7 @@ def command(
             dataset=dataset,
             root=data_root,
             on_bad_image=on_bad_image,
+            recipe=recipe,
             backbone=backbone,
             seed=one,
             folds=folds,

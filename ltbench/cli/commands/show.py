@@ -78,7 +78,9 @@ def find(name: str) -> list[tuple[Registry[Any], Registered[Any]]]:
 
 def describe(registry: Registry[Any], entry: Registered[Any]) -> dict[str, Any]:
     """What there is to say, as plain values. Raises PluginError when the class cannot be imported."""
+    from ltbench.data.base import Dataset
     from ltbench.settings.hyperparameters import hyperparameters
+    from ltbench.settings.recipe_files import recipes_of
 
     cls = registry.load(entry.qualified)
     model = cls.Options if registry.kind == "dataset" else cls.Config
@@ -90,6 +92,11 @@ def describe(registry: Registry[Any], entry: Registered[Any]) -> dict[str, Any]:
     }
     if registry.kind == "method":
         about["recipe_sources"] = _recipe_sources(about["name"])
+    if registry.kind == "dataset":
+        about |= {
+            "recipes_for": recipes_of(entry.spec),
+            "suggests": cls.suggested_settings is not Dataset.suggested_settings,
+        }
     about["hyperparameters"] = [asdict(parameter) for parameter in hyperparameters(model)]
     return about
 
@@ -127,8 +134,13 @@ def print_description(about: dict[str, Any]) -> None:
         return
     rows = [(p["name"], p["type"], _default_text(p), p["meaning"]) for p in parameters]
     screen.print(Padding(table((word, "type", "default", "meaning"), rows), (0, 0, 0, 2)))
-    if any(about.get("recipe_sources", {}).values()):
-        screen.print("  Recipes stand above these defaults; 'ltbench run --dry-run' shows what applies.\n", style="dim")
+    if about["kind"] != "fuser":
+        screen.print(
+            "  Recipes stand above the defaults; 'ltbench run --recipe DATASET' takes another dataset's, 'ltbench run "
+            "--dry-run' shows what applies.\n",
+            style="dim",
+            soft_wrap=True,
+        )
 
 
 def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
@@ -141,6 +153,11 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
         ("class", about["target"]),
         ("starts from", ", ".join(about.get("requires", ()))),
         ("recipes", "; ".join(recipes)),
+        ("recipes for", ", ".join(about.get("recipes_for", ()))),
+        (
+            "suggests",
+            "settings, from what it finds in the images; recipes lie above them" if about.get("suggests") else "",
+        ),
         ("control", "applied to every required method alone, too" if about.get("control") else ""),
         (
             "transductive",
