@@ -11,8 +11,8 @@ class Asked:
 
     Attributes:
         settings: what recipes, files and options say, nested as in a recipe; defaults are not among them.
-        optims: (method, key) -> the default of each :class:`ltbench.training.optim.OptimConfig` in the settings of the methods that take part:
-            ``("experts", "optim")``.
+        optims: (method, key), say ``("experts", "optim")`` -> the default of each :class:`ltbench.training.optim.OptimConfig`
+            in the settings of the methods that take part.
     """
 
     settings: Mapping[str, Any]
