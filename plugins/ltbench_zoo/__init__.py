@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 
-from ltbench.plugin import MethodSpec, hookimpl
+from ltbench.plugin import FuserSpec, MethodSpec, hookimpl
 
 
 @hookimpl
@@ -100,4 +100,42 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         summary="Cosine classifier whose weights of Few-shot classes are generated from their images.",
         paper="Tables 8 and 9; Gidaris & Komodakis, CVPR 2018",
         recipe="baseline",
+    )
+    yield MethodSpec(
+        "ride",
+        target="ltbench_zoo.ride:RIDE",
+        summary="Three experts on one trunk, LDAM with late weights each, held apart. Fuse with mean-logits.",
+        paper="Wang et al., ICLR 2021",
+        recipe="baseline",
+    )
+    yield MethodSpec(
+        "sade",
+        target="ltbench_zoo.sade:SADE",
+        summary="Experts for long-tailed, uniform and inversely long-tailed classes. Fuse with mean-logits.",
+        paper="Zhang et al., NeurIPS 2022",
+        recipe="baseline",
+    )
+    yield MethodSpec(
+        "balpoe",
+        target="ltbench_zoo.balpoe:BalPoE",
+        summary="Logit-adjusted experts of different tau, on mixed images. Fuse with mean-logits.",
+        paper="Aimar et al., CVPR 2023",
+        recipe="baseline",
+    )
+    yield MethodSpec(
+        "bcl",
+        target="ltbench_zoo.bcl:BCL",
+        summary="Logit adjustment beside a balanced contrast of two more views with class prototypes.",
+        paper="Zhu et al., CVPR 2022",
+        recipe="baseline",
+    )
+
+
+@hookimpl
+def ltbench_fusers() -> Iterator[FuserSpec]:
+    yield FuserSpec(
+        "mean-logits",
+        target="ltbench_zoo.mean_logits:MeanLogits",
+        summary="Softmax of the mean of logits, one vote for each method. Learns nothing.",
+        paper="Wang et al., ICLR 2021; Zhang et al., NeurIPS 2022; Aimar et al., CVPR 2023",
     )

@@ -39,10 +39,15 @@ class LDAM(OneClassifier):
         )
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """-log softmax_y(s (cos - D_y e_y)) of each sample: float[B] from logits s cos (Eq. 13)."""
-        margins = margins_of(self.context.classes.train_counts, self.config.max_margin).to(logits)
-        lowered = self.config.scale * margins[targets, None] * F.one_hot(targets, logits.shape[1])
-        return F.cross_entropy(logits - lowered, targets, reduction="none")
+        """:func:`ldam` of each sample: float[B]."""
+        margins = margins_of(self.context.classes.train_counts, self.config.max_margin)
+        return ldam(logits, targets, margins, self.config.scale)
+
+
+def ldam(logits: Tensor, targets: Tensor, margins: Tensor, scale: float) -> Tensor:
+    """-log softmax_y(s (cos - D_y e_y)) of each sample (Eq. 13): float[B] from logits s cos, float[B, C]."""
+    lowered = scale * margins.to(logits)[targets, None] * F.one_hot(targets, logits.shape[1])
+    return F.cross_entropy(logits - lowered, targets, reduction="none")
 
 
 def margins_of(counts: Tensor, largest: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Class weights of losses."""
+"""What losses know of the classes: weights and log frequencies."""
 
 from torch import Tensor
 
@@ -13,3 +13,9 @@ def class_balanced(counts: Tensor, beta: float) -> Tensor:
     exact = counts.double()
     weights = ((1 - beta) / (1 - beta**exact)).where(exact > 0, 0.0)
     return (weights * (len(counts) / weights.sum())).float()
+
+
+def log_frequencies(counts: Tensor) -> Tensor:
+    """log pi_c, pi_c = n_c / sum n: float32[C] of counts int64[C]; 1e-9 more, so that a class without image has a logarithm."""
+    exact = counts.double()
+    return (exact / exact.sum() + 1e-9).log().float()

@@ -21,7 +21,12 @@ RECIPES = sorted(CONFIGS.glob("*/*.toml"))
 @pytest.fixture(autouse=True)
 def shipped_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     methods = [*ltbench_methods.ltbench_methods(), *ltbench_zoo.ltbench_methods()]
-    specs = [*ltbench_datasets.ltbench_datasets(), *methods, *ltbench_fusers.ltbench_fusers()]
+    specs = [
+        *ltbench_datasets.ltbench_datasets(),
+        *methods,
+        *ltbench_fusers.ltbench_fusers(),
+        *ltbench_zoo.ltbench_fusers(),
+    ]
     monkeypatch.setattr(manager, "_loaded", registered(specs))
 
 

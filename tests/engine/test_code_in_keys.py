@@ -195,7 +195,6 @@ OUTSIDE = {
     "ltbench.engine.stages": "makes keys, keeps folders",
     "ltbench.engine.keys.syntax": "makes keys",
     "ltbench.testing.fake_context": "for tests of methods",
-    "ltbench.backbones.forks": "shared trunks: in the key of a method that imports it; none of those that come along does",
     "ltbench.hookspecs": "documents hooks",
     "ltbench.results.over_seeds": "tables of records",
     "ltbench.results.stage": "reads what a stage left",

@@ -25,8 +25,10 @@ SECOND: dict[str, dict[str, Any]] = {
     "ldam-drw": {"defer": 0.5},
     "weight-balancing": {"classifier": OPTIM},
     "fslwf": {"episodes": OPTIM},
+    "ride": {"defer": 0.5},
+    "bcl": {"width": 16},
 }
-"""Beside ``optim``: one epoch of LDAM is weighted and one is not; two methods have two trainings of two epochs."""
+"""Beside ``optim``: one epoch of LDAM and of RIDE is weighted and one is not; two methods have two trainings of two epochs."""
 
 TRAINED = [name for name in METHODS if name != "tau-norm"]
 
