@@ -80,6 +80,8 @@ class MethodSpec(Spec):
             beat. What a user sets of this method holds for them, too, as far as their ``Config`` has it.
         partial: what it trains is not one member over all classes but several, or of some classes alone: it needs a fuser,
             and stands nowhere without. ``ltbench plugin test`` holds it true.
+        fusers: those of its paper, which are used where neither a recipe nor the user says which. With ``partial``: what
+            makes it run by its name alone.
         ensemble: takes part in ``--method all``.
         transductive: a member's logits for an image may depend on the other images of its batch; the rows of such a method
             are ranked in a track of their own. Without it the engine refuses members that do.
@@ -95,6 +97,7 @@ class MethodSpec(Spec):
     recipe: str = ""
     controls: tuple[str, ...] = ()
     partial: bool = False
+    fusers: tuple[str, ...] = ()
     ensemble: bool = False
     transductive: bool = False
 

@@ -134,7 +134,7 @@ def _resolve(user: list[Layer]) -> Resolved:
     donor = _recipe_dataset(chosen)
     recipes, notes = recipe_layers(registry.datasets.get(donor).spec, order, others=donor != chosen.dataset.name)
     _refuse_unknown_sections(recipes, run_keys)
-    recipes = only_about(recipes, "dataset", chosen.dataset.name, unnamed=donor)
+    recipes = [*_own_fusers(chosen.methods), *only_about(recipes, "dataset", chosen.dataset.name, unnamed=donor)]
     found, merged = _checked(order, _about_the_chosen(recipes, user, chosen.dataset.name), run_keys)
 
     said = nest({path: given for path, given in merged.items() if given.source != DEFAULT})
@@ -210,6 +210,12 @@ def _chosen(user: list[Layer], keys: Keys) -> RunConfig:
             f"Known: {', '.join(known)}."
         )
     return _check_run(keys, asked)
+
+
+def _own_fusers(methods: Sequence[str]) -> list[Layer]:
+    """What the specs of the methods say of fusers (``MethodSpec.fusers``)."""
+    specs = [plugins().methods.get(name).spec for name in methods]
+    return [Layer(f"method '{spec.name}'", {"fusers": list(spec.fusers)}) for spec in specs if spec.fusers]
 
 
 def _recipe_dataset(chosen: RunConfig) -> str:

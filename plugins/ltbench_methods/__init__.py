@@ -21,6 +21,7 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         paper="Sec. 3",
         requires=("baseline",),
         partial=True,
+        fusers=("joint",),
         ensemble=True,
     )
     yield MethodSpec(

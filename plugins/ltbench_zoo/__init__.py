@@ -104,23 +104,29 @@ def ltbench_methods() -> Iterator[MethodSpec]:
     yield MethodSpec(
         "ride",
         target="ltbench_zoo.ride:RIDE",
-        summary="Three experts on one trunk, LDAM with late weights each, held apart. Fuse with mean-logits.",
+        summary="Three experts on one trunk, LDAM with late weights each, held apart.",
         paper="Wang et al., ICLR 2021",
         recipe="baseline",
+        partial=True,
+        fusers=("mean-logits",),
     )
     yield MethodSpec(
         "sade",
         target="ltbench_zoo.sade:SADE",
-        summary="Experts for long-tailed, uniform and inversely long-tailed classes. Fuse with mean-logits.",
+        summary="Experts for long-tailed, uniform and inversely long-tailed classes.",
         paper="Zhang et al., NeurIPS 2022",
         recipe="baseline",
+        partial=True,
+        fusers=("mean-logits",),
     )
     yield MethodSpec(
         "balpoe",
         target="ltbench_zoo.balpoe:BalPoE",
-        summary="Logit-adjusted experts of different tau, on mixed images. Fuse with mean-logits.",
+        summary="Logit-adjusted experts of different tau, on mixed images.",
         paper="Aimar et al., CVPR 2023",
         recipe="baseline",
+        partial=True,
+        fusers=("mean-logits",),
     )
     yield MethodSpec(
         "bcl",

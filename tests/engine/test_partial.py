@@ -153,3 +153,12 @@ def test_the_contract_suite_holds_the_declaration_true(planned: Callable[..., En
     cls = manager.plugins().methods.load(name.lower())
     with pytest.raises(AssertionError, match=message):
         check_method(cls)
+
+
+@pytest.mark.parametrize(
+    ("asked", "fusers"), [({}, ("mean-logits",)), ({"fusers": ["soft"]}, ("soft",)), ({"overrides": ["fusers=[]"]}, ())]
+)
+def test_a_method_s_own_fusers_are_used_where_nobody_says_which(
+    asked: dict[str, Sequence[str]], fusers: tuple[str, ...]
+) -> None:
+    assert resolve(methods=["ride"], **asked).config.fusers == fusers
