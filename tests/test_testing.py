@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ltbench.errors import DataError
 from ltbench.fuser import Fuser, FuserConfig, MemberLogits
-from ltbench.testing.suite import NUM_CLASSES, check_fuser
+from ltbench.testing.fuser_contract import NUM_CLASSES, check_fuser
 
 Members = list[MemberLogits]
 

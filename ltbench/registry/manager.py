@@ -199,6 +199,12 @@ def use_plugin_files(files: Sequence[Path]) -> None:
     _files, _loaded = tuple(files), None
 
 
+def add_plugin_file(file: Path) -> None:
+    """Take this file for a plugin, too, beside those that were named before."""
+    if file.resolve() not in [known.resolve() for known in _files]:
+        use_plugin_files([*_files, file])
+
+
 def examine_plugins() -> Plugins:
     """The plugins of this process, found at the first call; for those who report on them. Says and refuses nothing."""
     global _loaded  # noqa: PLW0603

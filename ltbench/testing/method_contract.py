@@ -5,7 +5,8 @@ See :func:`check_method`, which plugin authors import from :mod:`ltbench.testing
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,7 @@ from ltbench.method import Member, Method, MethodConfig
 from ltbench.registry.lookup import is_transductive
 from ltbench.registry.manager import plugins
 from ltbench.settings.recipe_files import requirements
+from ltbench.testing.contract_watch import Stopped, WatchedContext, every_epoch_kept
 from ltbench.training.optim import OptimConfig
 
 EPOCHS, BATCH_SIZE = 2, 16
@@ -63,71 +65,128 @@ class Patterns(Dataset):
 
 
 def check_method(
-    method: type[Method] | str, config: MethodConfig | None = None, *, backbone: Mapping[str, Any] | None = None
+    method: type[Method] | str,
+    config: MethodConfig | None = None,
+    *,
+    backbone: Mapping[str, Any] | None = None,
+    required: Mapping[str, MethodConfig] | None = None,
 ) -> None:
     """Check what every method promises, by training it for a few steps on drawn patterns.
 
-    Members have distinct names, ascending class ids, an ``outside`` that agrees with them and logits of the right
-    width; training changes every member, leaves finite weights and the data as they were, and opens no test split;
-    members that are built again and given the stored weights answer the same; what they answer for an image does not
-    depend on the other images of its batch, unless the method is registered with ``transductive=True``; training twice
-    with one seed gives the same weights. The methods that it requires are trained first.
+    - Members have distinct names, ascending class ids, an ``outside`` that agrees with them and logits of the right width.
+    - Training changes every member, leaves finite weights, leaves the data and what ``build`` froze as they were, and opens no
+      test split.
+    - What it learned lies in the members: built again and given the stored weights, they answer the same.
+    - What they answer for an image does not depend on the other images of its batch, unless the method is registered with
+      ``transductive=True``.
+    - Its loss, objective or update does not depend on the places of the samples in a batch: two views of an image that stand
+      side by side are dealt to different processes. (One that random numbers decide is not asked.)
+    - A training that is stopped, and gone on with by another object of the class, leaves the same weights as one that is not.
+      Where neither goes by epochs or rounds, training twice with one seed does.
+
+    The methods that it requires are trained first.
 
     Args:
         method: its class, or its name. What it requires is known of registered ones only.
         config: hyperparameters; by default the class's own, each :class:`~ltbench.training.optim.OptimConfig` in them cut to 2
-            epochs.
+            epochs (:func:`shortened`).
         backbone: the table ``[backbone]`` of a run, for a method that is made for some networks alone, say
             ``{"name": "vit_tiny_patch16_224", "kwargs": {"img_size": 16}}``; by default a narrow ResNet-10. Images are grey,
             16 x 16 pixels.
+        required: hyperparameters of methods that it requires, by name; by default as for ``config``.
 
     Raises:
         AssertionError: one line that says which promise is broken, and by which member.
     """
     name, cls = _found(method)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, every_epoch_kept():
         bench = workbench(Path(folder), BACKBONE if backbone is None else BackboneConfig.model_validate(dict(backbone)))
-        make = partial(cls, config if config is not None else _shortened(cls.Config()))
-        required = _train_required(name, bench, Path(folder)) if name else {}
-        context = partial(_context, name or cls.__name__, bench, required)
-        _check(make, cls.__name__, context, Path(folder), is_transductive(plugins().methods, cls))
+        make = partial(cls, config if config is not None else shortened(cls.Config()))
+        stages = _train_required(name, bench, Path(folder), required or {}) if name else {}
+        trial = _Trial(cls.__name__, make, partial(_context, name or cls.__name__, bench, stages), Path(folder))
+        trial.check(is_transductive(plugins().methods, cls))
 
 
-def _check(
-    make: Callable[[], Method],
-    name: str,
-    context: Callable[[Path | None], StageContext],
-    folder: Path,
-    transductive: bool,
-) -> None:
-    first, method = context(folder / "first"), make()
-    members, before = _build(method, first)
-    data = _data_of(first)
-    _check_members(members, name, len(first.classes))
-    _check_declared(name, members, type(method))
+@dataclass
+class _Trial:
+    """A method under test.
 
-    trained = _fit(make(), first, members)
-    for member in members:
-        own = {key: value for key, value in trained.items() if key.startswith(f"{member.name}.")}
-        where = f"{name}, member '{member.name}'"
-        assert any(not torch.equal(value, before[key]) for key, value in own.items()), f"{where}: fit changes no weight"
-        for key, value in own.items():
-            assert torch.isfinite(value).all(), f"{where}: '{key}' is not finite after fit"
-    changed = [key for key, value in _data_of(first).items() if not torch.equal(value, data[key])]
-    assert not changed, f"{name}: fit changes the data ({', '.join(changed)})"
+    Attributes:
+        name: what complaints call it.
+        make: a new object of its class.
+        context: folder, and when to stop -> a context.
+        folder: for what it leaves.
+    """
 
-    again = rebuild(make(), context(None), _stored(trained, folder / "weights.safetensors"))
-    images = _images(first)
-    for member, rebuilt in zip(members, again, strict=True):
-        same = torch.equal(_logits(member, images), _logits(rebuilt, images))
-        assert same, f"{name}, member '{member.name}': built again and given the stored weights, it answers differently"
-    if not transductive:
-        _check_independence(first.name, again, first._workbench)
+    name: str
+    make: Callable[[], Method]
+    context: Callable[..., WatchedContext]
+    folder: Path
 
-    second = context(folder / "second")
-    repeated = _fit(make(), second, _build(make(), second)[0])
-    unlike = next((key for key, value in trained.items() if not torch.equal(repeated[key], value)), None)
-    assert unlike is None, f"{name}: training twice with one seed gives two sets of weights ('{unlike}' differs)"
+    def check(self, transductive: bool) -> None:
+        first, method = self.context(self.folder / "first"), self.make()
+        members, before = _build(method, first)
+        data = _data_of(first)
+        _check_members(members, self.name, len(first.classes))
+        _check_declared(self.name, members, type(method))
+
+        trained = _fit(self.make(), first, members)
+        self._check_weights(members, before, trained)
+        changed = [key for key, value in _data_of(first).items() if not torch.equal(value, data[key])]
+        assert not changed, f"{self.name}: fit changes the data ({', '.join(changed)})"
+        moved = first.moved()
+        assert not moved, f"{self.name}: fit changes what build froze ({len(moved)} tensors, '{moved[0]}' first)"
+        assert not first.findings, f"{self.name}: {first.findings[0]}"
+
+        again = rebuild(self.make(), self.context(None), _stored(trained, self.folder / "weights.safetensors"))
+        images = _images(first)
+        for member, rebuilt in zip(members, again, strict=True):
+            same = torch.equal(_logits(member, images), _logits(rebuilt, images))
+            assert same, (
+                f"{self.name}, member '{member.name}': built again and given the stored weights, it answers differently"
+            )
+        if not transductive:
+            _check_independence(first.name, again, first._workbench)
+        self._check_repeated(first, trained)
+
+    def _check_weights(
+        self, members: Sequence[Member], before: Mapping[str, Tensor], trained: Mapping[str, Tensor]
+    ) -> None:
+        for member in members:
+            own = {key: value for key, value in trained.items() if key.startswith(f"{member.name}.")}
+            where = f"{self.name}, member '{member.name}'"
+            assert any(not torch.equal(value, before[key]) for key, value in own.items()), (
+                f"{where}: fit changes no weight"
+            )
+            for key, value in own.items():
+                assert torch.isfinite(value).all(), f"{where}: '{key}' is not finite after fit"
+
+    def _check_repeated(self, first: WatchedContext, trained: Mapping[str, Tensor]) -> None:
+        """Trained again, and stopped at the last of its epochs and rounds, it goes the same way."""
+        folder = self.folder / "second"
+        if first.events:
+            with suppress(Stopped):
+                self._trained(self.context(folder, first.events))
+        other = self._otherwise(self.context(folder), first, trained)
+        if not other:
+            return
+        repeated = self._otherwise(self.context(self.folder / "third"), first, trained)
+        assert not repeated, f"{self.name}: training twice with one seed gives two sets of weights ({repeated})"
+        raise AssertionError(
+            f"{self.name}: stopped and gone on with by a new process, its training ends otherwise ({other}). What it keeps from "
+            "step to step belongs into the members, or into keep=, and what is random is drawn from context.generator(...)"
+        )
+
+    def _otherwise(self, context: WatchedContext, first: WatchedContext, trained: Mapping[str, Tensor]) -> str:
+        """What is not as in the first training: weights, or, where an earlier epoch was selected, what the epochs say."""
+        weights = self._trained(context)
+        unlike = [f"'{key}' differs" for key, value in trained.items() if not torch.equal(weights[key], value)]
+        if context.history != first.history:
+            unlike.append("the losses of its epochs differ")
+        return next(iter(unlike), "")
+
+    def _trained(self, context: WatchedContext) -> dict[str, Tensor]:
+        return _fit(self.make(), context, _build(self.make(), context)[0])
 
 
 @contextmanager
@@ -179,15 +238,16 @@ def _check_independence(name: str, members: Sequence[Member], bench: Workbench) 
         check_members(name, members, few, [values[few.chosen] for values in logits])
 
 
-def _build(method: Method, context: StageContext) -> tuple[list[Member], dict[str, Tensor]]:
+def _build(method: Method, context: WatchedContext) -> tuple[list[Member], dict[str, Tensor]]:
     """The untrained members and a copy of their weights. Raises AssertionError for names that cannot be right."""
     with broken_promise(LtbenchError):
         members = build(method, context)
     return members, {key: value.detach().clone() for key, value in weights_of(members).items()}
 
 
-def _fit(method: Method, context: StageContext, members: list[Member]) -> dict[str, Tensor]:
+def _fit(method: Method, context: WatchedContext, members: list[Member]) -> dict[str, Tensor]:
     """Trains the members; returns their weights. Raises AssertionError when the method opens a test split."""
+    context.watch(method, members)
     with broken_promise():
         fit(method, context, members)
     return weights_of(members)
@@ -220,13 +280,15 @@ def _found(method: type[Method] | str) -> tuple[str, type[Method]]:
     return next((registry.name_of(entry) for entry in registry.entries() if entry.spec.target == target), ""), method
 
 
-def _train_required(name: str, bench: Workbench, folder: Path) -> dict[str, Callable[[], list[Member]]]:
+def _train_required(
+    name: str, bench: Workbench, folder: Path, configs: Mapping[str, MethodConfig]
+) -> dict[str, Callable[[], list[Member]]]:
     """Trains what a method requires; how to get each one's members."""
     ready: dict[str, Callable[[], list[Member]]] = {}
     for asked, other in requirements(name).items():
         cls: type[Method] = plugins().methods.load(other)
-        method = cls(_shortened(cls.Config()))
-        further = _train_required(other, bench, folder)
+        method = cls(configs[other] if other in configs else shortened(cls.Config()))
+        further = _train_required(other, bench, folder, configs)
         context = _context(other, bench, further, folder / other.replace(":", "."))
         weights = folder / other.replace(":", ".") / "weights.safetensors"
         stored = _stored(_fit(method, context, build(method, context)), weights)
@@ -241,20 +303,24 @@ def _stored(weights: Mapping[str, Tensor], path: Path) -> Callable[[], Mapping[s
 
 
 def _context(
-    name: str, bench: Workbench, required: Mapping[str, Callable[[], list[Member]]], folder: Path | None
-) -> StageContext:
+    name: str,
+    bench: Workbench,
+    required: Mapping[str, Callable[[], list[Member]]],
+    folder: Path | None,
+    stop_at: int | None = None,
+) -> WatchedContext:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    return StageContext(name, bench, folder, required)
+    return WatchedContext(name, bench, folder, required, stop_at)
 
 
-def _shortened(config: Any) -> Any:
+def shortened(config: Any) -> Any:
     """The configuration with every OptimConfig in it cut to :data:`EPOCHS` epochs of small batches."""
     if isinstance(config, OptimConfig):
         short = {"epochs": min(config.epochs, EPOCHS), "batch_size": min(config.batch_size, BATCH_SIZE), "min_steps": 0}
         return config.model_copy(update=short)
     if isinstance(config, BaseModel):
-        return config.model_copy(update={key: _shortened(getattr(config, key)) for key in type(config).model_fields})
+        return config.model_copy(update={key: shortened(getattr(config, key)) for key in type(config).model_fields})
     return config
 
 

@@ -194,18 +194,16 @@ OUTSIDE = {
     "ltbench.engine.run": "the order of things; what is computed lies in the modules that it calls",
     "ltbench.engine.stages": "makes keys, keeps folders",
     "ltbench.engine.keys.syntax": "makes keys",
-    "ltbench.testing.fake_context": "for tests of methods",
     "ltbench.hookspecs": "documents hooks",
     "ltbench.results.over_seeds": "tables of records",
     "ltbench.results.stage": "reads what a stage left",
     "ltbench.settings.errors": "settings",
-    "ltbench.testing.suite": "'ltbench plugin test'",
+    "ltbench.testing*": "'ltbench plugin test'",
     "ltbench.verification*": "checks records",
     "ltbench_datasets.published.origin": "fetches lists, says what is there",
     "ltbench_datasets.small_files": "fetches images, which count by their content",
     "ltbench.settings.hyperparameters": "'ltbench show'",
     "ltbench.settings.layers": "settings",
-    "ltbench.testing.method_contract": "'ltbench plugin test'",
     "ltbench.settings.recipes": "settings",
     "ltbench.settings.suggested": "settings",
     "ltbench.report*": "tables and figures of records",
@@ -219,7 +217,6 @@ OUTSIDE = {
     "ltbench.results.runs": "finds runs",
     "ltbench.results.stats": "statistics of the leaderboard",
     "ltbench.common.terminal": "what a user sees",
-    "ltbench.testing": "'ltbench plugin test'",
 }
 """Modules in no key, and why they decide no number of a stage, of features or of an evaluation."""
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import Outcome
+from tiny import Outcome, settings
 from torch import nn
 
 from ltbench.config import BackboneConfig, ComputeConfig
 from ltbench.engine.context import StageContext
 from ltbench.engine.machine.compute import Compute
-from ltbench.testing import check_method
 from ltbench.testing.method_contract import workbench
 from ltbench.training.optim import OptimConfig
 
@@ -32,8 +31,12 @@ def test_plugin_test_passes(ltb: Callable[..., Outcome], file: Path) -> None:
 
 
 def test_adapters_pass_on_the_networks_that_they_are_for(ltb: Callable[..., Outcome]) -> None:
-    check_method(example("vit_adapters").Adapters, backbone=TRANSFORMER)
-    done = ltb("plugin", "test", next(file for file in FILES if file.stem == "vit_adapters"))
+    file = next(file for file in FILES if file.stem == "vit_adapters")
+    small = settings(backbone={"kwargs": TRANSFORMER["kwargs"]})
+    done = ltb("plugin", "test", file, "--backbone", TRANSFORMER["name"], *small, "--set", "adapters.width=4")
+    assert done.code == 0, done.out
+    assert done.out.splitlines()[-1] == "ok      method 'adapters'"
+    done = ltb("plugin", "test", file)
     assert done.code == 3
     assert "adapters are for vision transformers" in done.out
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from ltbench_methods.feature_figure import draw_features
-from ltbench_methods.gan import GAN, GenerativeConfig
 from ltbench_methods.gaussian import Gaussian, pooled_gaussian
 from ltbench_methods.resampled import Resampled
 from ltbench_methods.synthetic import SyntheticFeatures
@@ -18,8 +17,7 @@ from tiny import TINY, Outcome, settings
 from torch import Tensor
 
 from ltbench.errors import UsageError
-from ltbench.testing import FakeContext, check_method
-from ltbench.training.optim import OptimConfig
+from ltbench.testing import FakeContext
 
 from .drawn import long_tailed, on_features
 
@@ -110,14 +108,6 @@ def test_the_figure_is_drawn(tmp_path: Path, counts: list[int]) -> None:
     pixels = imread(tmp_path / "features.png")
     assert pixels.shape[0] > 200 and pixels.shape[1] > 200
     assert pixels.min() < pixels.max()
-
-
-@pytest.mark.parametrize("method", [GAN, Resampled, Gaussian])
-def test_it_keeps_the_promises_of_a_method(method: type[SyntheticFeatures]) -> None:
-    config = {"target": 40, "views": 2, "optim": OptimConfig(epochs=1, batch_size=32)}
-    if method is GAN:
-        config["generative"] = GenerativeConfig(**GENERATIVE)
-    check_method(method, method.Config(**config))
 
 
 SMALL = {"views": 2, "target": 60, "optim": {"epochs": 2, "batch_size": 64}}

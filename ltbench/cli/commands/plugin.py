@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Iterator
-from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from ltbench.cli.options import Group
+from ltbench.cli.options import FOLDER, Command, Group, set_option
+from ltbench.cli.skeletons import KINDS
 
 if TYPE_CHECKING:
-    from ltbench.registry.lookup import PluginRecord
-    from ltbench.registry.manager import Plugins
+    from ltbench.errors import LtbenchError
+    from ltbench.testing.contracts import Contract
 
-FILES = {
-    "pyproject.toml.jinja": "pyproject.toml",
-    "__init__.py.jinja": "{package}/__init__.py",
-    "method.py.jinja": "{package}/method.py",
-    "test_method.py.jinja": "tests/test_{module}.py",
-}
-"""Template in ``ltbench/cli/skeleton`` -> where it goes."""
+NEW_EPILOG = f"""
+Kinds:
+
+{"".join(f"  {kind:<14}{about.what}{chr(10)}{chr(10)}" for kind, about in KINDS.items())}
+Examples:
+
+  ltbench plugin new my-loss
+
+  ltbench plugin new my-heads --kind second-stage --directory ~/plugins
+
+  pip install -e my-loss && ltbench plugin test my-loss && pytest my-loss
+"""
+
+TEST_EPILOG = """
+Examples:
+
+  ltbench plugin test my-loss
+
+  ltbench plugin test my_loss.py --set my-loss.tau=0.5
+
+  ltbench plugin test docs/examples/vit_adapters.py --backbone vit_tiny_patch16_224 --set backbone.kwargs.img_size=16
+
+  ltbench plugin test my-data --data-root ~/images --set dataset.options.val_per_class=5
+
+Methods are trained on drawn patterns of six classes: grey images of 16 x 16 pixels, 120 to 6 a class for training. Unless --set
+says more, trainings are cut to 2 epochs and the network is a narrow ResNet-10. Exit code 3 when something fails, 4 when
+nothing does but a dataset could not be tried because its images are not there.
+"""
 
 
 @click.group("plugin", cls=Group)
@@ -32,132 +50,79 @@ def command() -> None:
     """Start a plugin, or test one."""
 
 
-@command.command("new")
+@command.command("new", cls=Command, epilog=NEW_EPILOG)
 @click.argument("name")
 @click.option(
-    "--directory", type=click.Path(path_type=Path, file_okay=False), default=".", help="Where to put the folder."
+    "--kind", type=click.Choice([*KINDS]), default="loss", show_default=True, help="What it adds; see the list below."
 )
-def new(name: str, directory: Path) -> None:
-    """Write a package with a method of that name: a subclass of the baseline with another loss, and its test.
+@click.option("--directory", type=FOLDER, default=".", help="Where to put the folder.")
+def new(name: str, kind: str, directory: Path) -> None:
+    """Write a package that works at once: a method, fuser or dataset of that name with its tests, to be changed into yours.
 
-    NAME is what 'ltbench run --method' will take: lower case letters, digits, '-' and '_'.
+    NAME is what 'ltbench run' will take: lower case letters, digits, '-' and '_'.
     """
-    from jinja2 import Environment
+    from ltbench.cli.skeletons import write_skeleton
 
-    from ltbench.common.files import write_text
-    from ltbench.errors import UsageError
-
-    if problem := _unfit(name):
-        raise UsageError(f"'{name}' cannot name a plugin: {problem}.")
     folder = directory / name
-    if folder.exists():
-        raise UsageError(f"{folder} exists already; choose another name or --directory.")
-    module, class_name = _module(name), _class_name(name)
-    values = {
-        "name": name,
-        "module": module,
-        "package": f"ltbench_{module}",
-        "distribution": f"ltbench-{name}",
-        "class_name": class_name,
-    }
-    environment = Environment(keep_trailing_newline=True)
-    for template, place in FILES.items():
-        target = folder / place.format_map(values)
-        text = (files("ltbench.cli") / "skeleton" / template).read_text(encoding="utf-8")
-        write_text(target, environment.from_string(text).render(values))
-        click.echo(f"wrote {target}")
+    for path in write_skeleton(name, kind, folder):
+        click.echo(f"wrote {path}")
+    run = KINDS[kind].run.format(name=name)
     click.echo(
-        f"\nNext:\n  pip install -e {folder}\n  ltbench plugin test ltbench-{name}\n  ltbench run --method {name}"
+        f"\nNext:\n  pip install -e {folder}\n  ltbench plugin test {name}\n  pytest {folder}\n  ltbench run {run}"
     )
 
 
-def _unfit(name: str) -> str:
-    """Why a plugin cannot have that name: Python, ltbench or another package needs it; empty where it can."""
-    from ltbench.plugin import ALL
-    from ltbench.registry.manager import plugins
-    from ltbench.settings.recipes import FIELDS
-
-    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-        return "use lower case letters, digits, '-' and '_', and begin with a letter"
-    if keyword.iskeyword(name) or keyword.iskeyword(_class_name(name)):
-        return "Python has it for a keyword"
-    if name in {*plugins().methods.names(), *plugins().fusers.names(), *plugins().datasets.names()}:
-        return "something of that name is installed; see 'ltbench show'"
-    if name == ALL or name in FIELDS or name == "none":
-        return "it means something else in 'ltbench run'"
-    if find_spec(_module(name)) or find_spec(f"ltbench_{_module(name)}"):
-        return "there is a Python module of that name"
-    return ""
-
-
-def _module(name: str) -> str:
-    return name.replace("-", "_")
-
-
-def _class_name(name: str) -> str:
-    return "".join(part.capitalize() for part in re.split("[-_]+", name))
-
-
-@command.command("test")
-@click.argument("target", metavar="DISTRIBUTION_OR_FILE")
+@command.command("test", cls=Command, epilog=TEST_EPILOG)
+@click.argument("target", metavar="NAME_OR_FILE")
+@click.option(
+    "-b", "--backbone", metavar="TIMM_NAME", help="What methods are trained with, where not any network will do."
+)
+@set_option("A setting of the test: NAME.KEY of a method or fuser, backbone.KEY, dataset.options.KEY.")
+@click.option("--data-root", type=FOLDER, help="Folder of a dataset's images.")
 @click.pass_context
-def test(ctx: click.Context, target: str) -> None:
-    """Run the contract suite on everything that an installed distribution, or a Python file, registers.
+def test(
+    ctx: click.Context, target: str, backbone: str | None, overrides: tuple[str, ...], data_root: Path | None
+) -> None:
+    """Run the contract suite: does it keep the promises on which comparisons rest?
 
-    Exit code 3 when something fails.
+    NAME_OR_FILE is the name of a method, fuser or dataset; an installed distribution, all of whose things are tested; a Python
+    file; or the folder of a package's pyproject.toml.
     """
-    from ltbench.errors import PluginError, UsageError
-    from ltbench.registry.manager import examine_plugins, use_plugin_files
+    from ltbench.errors import DataError, PluginError
+    from ltbench.testing.contracts import found, made
 
-    if Path(target).is_file():
-        use_plugin_files([Path(target)])
-    plugins = examine_plugins()
-    chosen = [record for record in plugins.records if _is_meant(record, target)]
-    if not chosen:
-        known = ", ".join(sorted({record.distribution for record in plugins.records})) or "none"
-        raise UsageError(f"'{target}' is neither a file nor an installed distribution with a plugin (known: {known}).")
-    failed = 0
-    for name, problem in (outcome for record in chosen for outcome in outcomes(plugins, record)):
-        click.secho("FAILED  " if problem else "ok      ", fg="red" if problem else "green", nl=False)
-        click.echo(f"{name}: {problem}" if problem else name)
-        failed += bool(problem)
-    if failed:
-        ctx.exit(PluginError.exit_code)
+    records, entries = found(target)
+    contracts = made(entries, backbone=backbone, overrides=overrides, data_root=data_root)
+    broken = [record for record in records if not record.usable]
+    for record in records:
+        _say("FAILED" if record in broken else "ok", str(record), f"{record.status}: {record.error}")
+    codes = {PluginError.exit_code} if broken else set()
+    for contract, problem in outcomes(contracts):
+        untried = isinstance(problem, DataError)
+        _say("ok" if problem is None else "not tried" if untried else "FAILED", str(contract), str(problem))
+        codes |= {DataError.exit_code if untried else PluginError.exit_code} if problem is not None else set()
+    if codes:
+        ctx.exit(min(codes))
 
 
-def _is_meant(record: PluginRecord, target: str) -> bool:
-    from ltbench.registry.lookup import normalized
-
-    if Path(target).is_file():
-        return record.source == str(Path(target).resolve())
-    return normalized(record.distribution) == normalized(target)
-
-
-def outcomes(plugins: Plugins, record: PluginRecord) -> Iterator[tuple[str, str]]:
-    """(what was checked, what is wrong with it or nothing), for a plugin and everything it registers."""
-    from ltbench.errors import LtbenchError
+def outcomes(contracts: list[Contract]) -> Iterator[tuple[Contract, LtbenchError | AssertionError | None]]:
+    """Each contract and what is wrong. A DataError: there was nothing to check a dataset on."""
+    from ltbench.errors import DataError, LtbenchError, PluginError
     from ltbench.registry.lookup import one_line
 
-    yield str(record), "" if record.usable else f"{record.status}: {record.error}"
-    for registry in (plugins.methods, plugins.fusers, plugins.datasets):
-        for entry in registry.entries():
-            if entry.plugin is record:
-                try:
-                    _check_contract(registry.kind, registry.load(entry.qualified))
-                except (AssertionError, LtbenchError) as error:
-                    problem = str(error)
-                except Exception as error:
-                    problem = one_line(error)
-                else:
-                    problem = ""
-                yield f"{registry.kind} '{entry.spec.name}'", problem
+    for contract in contracts:
+        problem: LtbenchError | AssertionError | None = None
+        try:
+            contract.check()
+        except (AssertionError, LtbenchError) as error:
+            lost = isinstance(error, DataError) and contract.kind != "dataset"
+            problem = PluginError(str(error)) if lost else error
+        except Exception as error:
+            problem = PluginError(one_line(error))
+        yield contract, problem
 
 
-def _check_contract(kind: str, cls: type[Any]) -> None:
-    """Raise AssertionError unless the class keeps its kind's contract; a dataset's is to be importable."""
-    from ltbench import testing
-
-    if kind == "method":
-        testing.check_method(cls)
-    elif kind == "fuser":
-        testing.check_fuser(cls)
+def _say(verdict: str, what: str, why: str) -> None:
+    colour = {"ok": "green", "FAILED": "red"}.get(verdict, "yellow")
+    click.secho(f"{verdict:<8}" if len(verdict) < 8 else f"{verdict} ", fg=colour, nl=False)
+    click.echo(what if verdict == "ok" else f"{what}: {why}")
