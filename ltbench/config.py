@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ltbench.data.augmentation.augment_config import AugmentConfig, MixConfig
+from ltbench.data.augmentation.views import TestViews
 from ltbench.data.folds import fold_rule
 from ltbench.errors import UsageError
 from ltbench.training.optim import LARGEST_BATCH
@@ -65,7 +66,24 @@ class ComputeConfig(BaseModel):
         description="compute the backbone's activations twice instead of keeping them; BatchNorm then counts each batch "
         "twice in its running statistics",
     )
+    compile: bool = Field(
+        default=False,
+        description="backbones through torch.compile, for GPUs: minutes before the first step; rounds otherwise, so a stage of "
+        "its own",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="auto: the fastest there is")
+
+
+class EvaluationConfig(BaseModel):
+    """How images are evaluated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    views: TestViews = Field(
+        default="centre",
+        description="what is looked at of each image of val and test, the logits of several views averaged: the centre; also "
+        "its mirror image; four corners and the centre; these and their mirror images",
+    )
 
 
 class RunConfig(BaseModel):
@@ -87,6 +105,7 @@ class RunConfig(BaseModel):
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     mixing: MixConfig = Field(default_factory=MixConfig)
     compute: ComputeConfig = Field(default_factory=ComputeConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     settings: dict[str, dict[str, Any]] = Field(default={}, description="method or fuser -> its hyperparameters")
 
     @field_validator("dataset", "backbone", mode="before")

@@ -49,9 +49,10 @@ class SharedPass(nn.Module):
 
     def _tried(self, images: Tensor) -> "_Program":
         shared = _Program(self.backbones, _Tracer())
-        pairs = zip(shared(images), self.backbones, strict=True)
-        if all(torch.equal(answer, backbone(images)) for answer, backbone in pairs):
-            return shared
+        with torch.compiler.set_stance("force_eager"):  # what is compiled rounds otherwise
+            pairs = zip(shared(images), self.backbones, strict=True)
+            if all(torch.equal(answer, backbone(images)) for answer, backbone in pairs):
+                return shared
         return _Program(self.backbones, None)
 
 
@@ -61,12 +62,15 @@ class SharedTrunk:
     Modules that have all or none of their parameters in common are run as they are; what lies around them is traced, once for
     training and once for evaluation.
 
+    Args:
+        compiled: compile each module that is run as it is.
+
     Raises:
         LtbenchError: a backbone cannot be traced, or the traced operations answer otherwise than it does.
     """
 
-    def __init__(self, backbones: Sequence[Backbone]) -> None:
-        self.backbones = list(backbones)
+    def __init__(self, backbones: Sequence[Backbone], compiled: bool = False) -> None:
+        self.backbones, self.compiled = list(backbones), compiled
         self._programs: dict[bool, _Program] = {}
 
     def __call__(self, images: Tensor) -> list[Tensor]:
@@ -92,6 +96,8 @@ class SharedTrunk:
                 f"members cannot share blocks of this {type(self.backbones[0].trunk).__name__}: torch.fx cannot trace it. "
                 "Share the whole backbone, or nothing."
             )
+        if self.compiled:
+            program.compile()
         return program
 
     @torch.no_grad()
@@ -100,7 +106,7 @@ class SharedTrunk:
         modes = [(module, module.training) for backbone in self.backbones for module in backbone.modules()]
         for backbone in self.backbones:
             backbone.eval()
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(images.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
             self._programs[False] = self._traced()
             pairs = zip(self._programs[False](images.float()), self.backbones, strict=True)
             same = all(torch.equal(answer, backbone(images.float())) for answer, backbone in pairs)
@@ -163,6 +169,12 @@ class _Program:
             for unneeded in step.last:
                 del values[unneeded]
         return [values[answer.number] for answer in self._answers]
+
+    def compile(self) -> None:
+        """Every module that is a step, for itself."""
+        for step in self.steps:
+            if isinstance(step.run, nn.Module):
+                step.run = torch.compile(step.run)
 
     def _whole(self, backbone: nn.Module) -> _Value:
         self.untraced += 1

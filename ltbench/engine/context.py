@@ -17,6 +17,7 @@ from ltbench.data.guard import no_test_split
 from ltbench.data.samplers import EpochSampler, InstanceSampler
 from ltbench.engine.evaluation.independence import FewSamples, check_members
 from ltbench.engine.evaluation.inference import View, run_over
+from ltbench.engine.fitting.augmentations import Augmentations
 from ltbench.engine.fitting.feeding import Feed
 from ltbench.engine.fitting.fitting import Fitting
 from ltbench.engine.fitting.rounds import rounds
@@ -58,6 +59,7 @@ class StageContext:
         self._workbench = workbench
         self._folder = folder
         self._required = required
+        self._seen = None if folder is None else Augmentations(folder / "checkpoint", workbench.compute.is_main)
 
     def new_backbone(self) -> Backbone:
         return self._workbench.new_backbone(self.name)
@@ -121,6 +123,8 @@ class StageContext:
         assert self._folder is not None, "a stage that is only rebuilt is not trained"
         together = [members] if isinstance(members, Member) else list(members)
         fitting = Fitting(self._workbench, self.name, self._folder, together, asked)
+        if fitting.optim.epochs:
+            self._note(asked.get("views") or 1, asked.get("mixing"))
         result = fitting.run()
         for epoch, metrics in enumerate(result.history, 1):
             self.log(member=fitting.label, epoch=epoch, **metrics)
@@ -140,10 +144,22 @@ class StageContext:
         bench, names = self._workbench, (self.name, label)
         labels = self.train_split.labels if labels is None else labels
         chosen = EpochBatches(sampler or InstanceSampler(len(labels)), batch_size, bench.compute, bench.seed, *names)
+        self._note(views, None if isinstance(views, int) else MixConfig())
         feed = Feed(bench, names, chosen, MixConfig(), torch.arange(len(self.classes), device=self.device))
         if features is None:
             return feed.of_images(views)(epoch)
         return feed.of_features(features, labels, views if isinstance(views, int) else len(views))(epoch)
+
+    def _note(self, views: int | Sequence[AugmentConfig], mixing: MixConfig | None) -> None:
+        """A training of this stage; what a method does not ask for counts as the run's."""
+        if self._seen is not None:
+            run = self._workbench
+            self._seen.note([run.augment.config] if isinstance(views, int) else views, mixing or run.mixing)
+
+    @property
+    def augmentations(self) -> list[str]:
+        """:attr:`ltbench.engine.fitting.augmentations.Augmentations.found` of the trainings so far."""
+        return self._seen.found if self._seen is not None else []
 
 
 def rebuild(method: Method, context: StageContext, weights: Callable[[], Mapping[str, Tensor]]) -> list[Member]:

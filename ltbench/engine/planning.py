@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def make_plan(resolved: Resolved, dataset: Dataset, precision: str, root: Path) 
             **({"transductive": True} if found.spec.transductive else {}),
         }
         requires = [stages[required] for required in requirements(name).values()]
-        stages[name] = make_stage(root, plugins().methods.load(name), type(dataset), name, inputs, requires)
+        stage = make_stage(root, plugins().methods.load(name), type(dataset), name, inputs, requires)
+        stages[name] = replace(stage, views=config.evaluation.views)
     slug = "+".join(config.methods).replace(":", ".")
     name = f"{config.dataset.name}-{slug}-s{config.seed}-{resolved.hash[:8]}"
     return Run(name, config, list(stages.values()), evaluations_of(resolved), root / "runs" / name)
@@ -105,6 +107,7 @@ def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[
         "gradient_accumulation": config.compute.gradient_accumulation,
         "gradient_checkpointing": config.compute.gradient_checkpointing,
         "seed": config.seed,
+        **({"compile": True} if config.compute.compile else {}),
     }
 
 

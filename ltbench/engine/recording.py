@@ -1,6 +1,6 @@
 """From a measured posterior to the record of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from ltbench.results.logits import LogitsFolder, SplitLogits
 from ltbench.results.metrics import accuracy_from_counts, calibration_error, class_counts
 from ltbench.results.record import Record, Role, logits_digest, make_record, row_config
 from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageInfo, Track
-from ltbench.results.track import track_of
+from ltbench.results.track import own_augmentation, track_of
 from ltbench.settings.recipe_files import dependency_order
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class RecordMaker:
         config, order = self.resolved.config, dependency_order(evaluation.methods)
         stages = [stage for stage in self.plan.stages if stage.method in order]
         reports = {stage.method: stage.report() for stage in stages}
+        keys = {stage.method: stage.key for stage in stages}
+        augmentations = {name: own_augmentation(report, config) for name, report in reports.items()}
         seconds = {name: sum(report["seconds"].values()) for name, report in reports.items()}
         return make_record(
             dataset=self.dataset,
@@ -98,16 +100,24 @@ class RecordMaker:
             fold_rule=config.folds,
             timings=seconds | measured.seconds,
             stages=[
-                StageInfo(method=stage.method, key=stage.key, weights=reports[stage.method]["weights_sha256"])
-                for stage in stages
+                StageInfo(
+                    method=name, key=keys[name], weights=report["weights_sha256"], augmentation=augmentations[name]
+                )
+                for name, report in reports.items()
             ],
-            track=self._track(evaluation, order[0], measured.transductive),
+            track=self._track(evaluation, order[0], measured.transductive, augmentations.values()),
             environment=self.environment,
             notes=[],
             **measured_fields(evaluation.role, content, measured),
         )
 
-    def _track(self, evaluation: "Evaluation", root: str, fuser_is_transductive: bool) -> Track:
+    def _track(
+        self,
+        evaluation: "Evaluation",
+        root: str,
+        fuser_is_transductive: bool,
+        augmentations: Iterable[Sequence[str] | None],
+    ) -> Track:
         config = self.resolved.config
         fields = track_of(
             config,
@@ -117,6 +127,7 @@ class RecordMaker:
             storage=self.storage,
             pretrained=pretrained_weights(config.backbone.name) if config.backbone.pretrained else "",
             transductive=fuser_is_transductive or _transductive(evaluation.methods),
+            augmentations=augmentations,
         )
         return Track.model_validate(fields)
 
@@ -132,6 +143,7 @@ def measured_fields(role: Role, content: LogitsFolder, measured: Measured) -> di
         "ece": calibration_error(measured.confidence, measured.correct),
         "nll": measured.nll,
         "logits_sha256": {name: split_digest(getattr(content, name)) for name in ("val", "test")},
+        "fitted_on": measured.fuser.fitted_on,
         "fuser_state": measured.fuser.state(),
         "analyses": _analyses(role, content),
     }

@@ -154,6 +154,7 @@ class Engine:
         if self.compute.is_main:
             names = [{"name": m.name, "classes": len(m.classes), "outside": m.outside} for m in members]
             about = {"created": _now(), "seconds": {"fit": seconds}, "members": names}
+            about |= {"augmentation": context.augmentations}
             publish(stage, seal, {**about, "num_processes": self.compute.world})
             self.reporter.line(f"trained {stage.method}: {', '.join(m.name for m in members)} in {seconds:.0f} s")
 
@@ -233,7 +234,7 @@ class Engine:
 
     def _logits_of(self, stage: Stage) -> LogitsFolder:
         if stage.method not in self._logits:
-            self._logits[stage.method] = read_logits(stage.logits, stage.of("logits"))
+            self._logits[stage.method] = read_logits(stage.logits, stage.of_logits)
         return self._logits[stage.method]
 
     def _open_dataset(self) -> Dataset:

@@ -47,7 +47,7 @@ class StageLogits:
         for stage, _ in trained:
             val, test = (splits[name][stage.method] for name in ("val", "test"))
             content = LogitsFolder(self.dataset.num_classes, self.dataset.train_counts, val, test, about)
-            write_logits(stage.logits, content, stage.of("logits"))
+            write_logits(stage.logits, content, stage.of_logits)
 
     def _of_split(self, name: str, trained: Trained) -> dict[str, SplitLogits]:
         """Method -> its members' logits, which do not depend on how the samples were put into batches."""

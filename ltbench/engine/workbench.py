@@ -12,11 +12,14 @@ from ltbench.backbones.create import create_backbone
 from ltbench.classes import Classes, classes_of
 from ltbench.data.augmentation.augment import Augment
 from ltbench.data.augmentation.augment_config import MixConfig
+from ltbench.data.augmentation.cuts import EVAL_MARGIN
+from ltbench.data.augmentation.views import LOOKS
 from ltbench.data.base import Dataset, Split
 from ltbench.engine.evaluation.inference import FeatureStore
 from ltbench.engine.keys.keys import code_of
 from ltbench.engine.machine.compute import Compute
 from ltbench.engine.machine.seeding import global_stream
+from ltbench.errors import UsageError
 
 if TYPE_CHECKING:
     from ltbench.config import BackboneConfig, RunConfig
@@ -87,17 +90,24 @@ def make_workbench(
 def make_feature_store(
     folder: Path, config: "RunConfig", dataset: Dataset, compute: Compute, reporter: "Reporter"
 ) -> FeatureStore:
-    """An empty store; what it keeps below ``folder`` is told apart by all that the pixels and the model depend on."""
+    """An empty store; what it keeps below ``folder`` is told apart by all that the pixels and the model depend on.
+
+    Raises:
+        UsageError: the images are so small that five crops of them would be one.
+    """
     identity = {
         "dataset": [dataset.fingerprint, dataset.storage, dataset.mean, dataset.std],
         "dataset_code": code_of([type(dataset)]),
         "augment": config.augment.model_dump(),
         "backbone": [config.backbone.name, config.backbone.kwargs],
     }
-    size = _image_shape(config, dataset)[-1]
-    return FeatureStore(
-        folder, _augment(config, dataset), size, compute, config.seed, reporter, identity, dataset.fingerprint
-    )
+    size, views = _image_shape(config, dataset)[-1], config.evaluation.views
+    if any(look.crop for look in LOOKS[views]) and round(size * EVAL_MARGIN) == size:
+        raise UsageError(
+            f"evaluation.views = '{views}': in images of {size} pixels the five crops are one; use 'centre' or 'flip'."
+        )
+    augment, fingerprint = _augment(config, dataset), dataset.fingerprint
+    return FeatureStore(folder, augment, size, compute, config.seed, reporter, identity, fingerprint, LOOKS[views])
 
 
 def _augment(config: "RunConfig", dataset: Dataset) -> Augment:

@@ -39,6 +39,7 @@ class Row:
     """One line of a board.
 
     Attributes:
+        fitted_on: what the fuser learned from, where the records say so.
         label: settings that tell the row from others of the same methods and fuser; empty where there are no others.
         config: first 8 digits of the config hash, as in the names of the row's records.
         accuracy: fold -> percent; a fold without test samples is left out.
@@ -53,6 +54,7 @@ class Row:
     methods: tuple[str, ...]
     fuser: str
     role: Role
+    fitted_on: str | None
     label: str
     config: str
     seeds: tuple[int, ...]
@@ -150,6 +152,7 @@ def _row(group: Sequence[Record], label: str, rule: str, recomputed: Collection[
         methods=group[0].methods,
         fuser=group[0].fuser,
         role=next(role for role in _ROLES if role in roles),
+        fitted_on=next((record.fitted_on for record in group if record.fitted_on), None),
         label=label,
         config=group[0].config_hash[:8],
         seeds=tuple(record.seed for record in group),

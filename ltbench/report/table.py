@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbench.common.escaping import markdown, visible
+from ltbench.data.augmentation.views import TestViews
 from ltbench.data.folds import COLUMNS, FOLDS, fold_rule
 from ltbench.report.leaderboard import Board, Protocol, Row
 
@@ -15,6 +16,7 @@ HEADERS = (
     "#",
     "Methods",
     "Fuser",
+    "Fitted on",
     "Role",
     "Settings",
     "n",
@@ -29,6 +31,14 @@ HEADERS = (
 )
 
 NOTHING = "–"
+
+_VIEWS: dict[TestViews, str] = {
+    "centre": "",
+    "flip": ", evaluated with mirror images",
+    "five_crops": ", evaluated on five crops",
+    "five_crops_flip": ", evaluated on five crops and their mirror images",
+}
+"""Remarks on a track; the plain view needs none."""
 _LOOK: dict[str, Any] = {"title_justify": "left", "caption_justify": "left", "box": box.SIMPLE, "padding": (0, 1, 0, 0)}
 _RIGHT = {"#", "n", "Many", "Medium", "Few", "All", "ECE", "p"}
 
@@ -36,6 +46,7 @@ _RIGHT = {"#", "n", "Many", "Medium", "Few", "All", "ECE", "p"}
 def grid(board: Board) -> tuple[list[str], list[list[str]]]:
     """(headers, a line of cells for each row), without columns that say nothing on this board."""
     unused = set() if any(row.label for row in board.rows) else {"Settings"}
+    unused |= set() if any(row.fitted_on for row in board.rows) else {"Fitted on"}
     unused |= set() if board.baseline is not None else {"Δ All [95 %]", "p"}
     kept = [index for index, header in enumerate(HEADERS) if header not in unused]
     lines = [cells(rank, row) for rank, row in enumerate(board.rows, 1)]
@@ -49,6 +60,7 @@ def cells(rank: int, row: Row) -> list[str]:
         str(rank) if row.ranked else NOTHING,
         " + ".join(row.methods),
         NOTHING if row.fuser == "none" else row.fuser,
+        row.fitted_on or NOTHING,
         "" if row.role == "run" else row.role,
         row.label,
         str(len(row.seeds)),
@@ -78,7 +90,7 @@ def track_text(protocol: Protocol) -> str:
     start = "from scratch" if track.pretraining == "none" else f"pretrained ({track.pretraining})"
     return (
         f"{track.backbone}, {start}, {track.epochs} {epochs}, augmentation {track.augmentation}, {track.resolution} px"
-        f"{', transductive' if track.transductive else ''}"
+        f"{_VIEWS[track.test_views]}{', transductive' if track.transductive else ''}"
     )
 
 

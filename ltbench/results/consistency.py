@@ -76,6 +76,7 @@ def _track(record: Record, config: RunConfig) -> Iterator[str]:
         storage=track.storage,
         pretrained=weights if weights.partition(".")[0] == model.partition(".")[0] else model,
         transductive=track.transductive,
+        augmentations=[stage.augmentation for stage in record.stages],
     )
     for key, value in track.model_dump().items():
         if value != expected[key]:
@@ -129,6 +130,8 @@ def _measured(record: Record) -> Iterator[str]:
         # where the true class is not the largest its probability is at most a half
         yield f"calibration.nll is {nll}, {100 * wrong:.1f} % wrong make at least {wrong * math.log(2):.4f}"
     names = {member.name for member in record.members}
+    if record.fuser == "none" and record.fitted_on not in (None, "nothing"):
+        yield "fitted_on: the fuser 'none' learns nothing"
     if record.fuser == "none" and record.fuser_state:
         yield "fuser_state: the fuser 'none' learns nothing"
     for table in _tables(record.fuser_state):

@@ -15,7 +15,7 @@ The engine makes one with :func:`make_record`, from plain arrays in test order::
         track=Track(**track_of(config, "baseline", ...)),         # ltbench.results.track
         environment=environment(device="cpu", precision="fp32"),  # ltbench.engine.provenance
         logits_sha256={"val": logits_digest(val, labels), ...},
-        fuser_state=fuser.state(),
+        fitted_on=fuser.fitted_on,  fuser_state=fuser.state(),
         analyses={"oracle": {"accuracy": ...}},                   # beside the row, never ranked; {} where there is none
         notes=[],
     )
@@ -30,7 +30,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
@@ -43,11 +43,11 @@ from ltbench.results.schema import (
     Count,
     DatasetInfo,
     Environment,
+    LaterPart,
     Line,
     LogitsDigests,
     MemberInfo,
     Name,
-    Part,
     Percent,
     Positive,
     Seconds,
@@ -69,6 +69,11 @@ _LONGEST_LIST = 2000
 """Numbers of one list in a fuser's state; of a longer one a record keeps the sha256."""
 
 
+_LATER = {("evaluation", "views"): "centre", ("compute", "compile"): False}
+"""Settings that came after records of this version: at these values they say nothing, and are left out, so that a row of
+before and one of today are one."""
+
+
 def _this_version(found: Any) -> Any:
     if found == SCHEMA_VERSION or isinstance(found, bool) or not isinstance(found, int):
         return found
@@ -77,7 +82,7 @@ def _this_version(found: Any) -> Any:
     )
 
 
-class Record(Part):
+class Record(LaterPart):
     """One row of one seed, measured by this harness. Contradictory content is refused.
 
     Attributes:
@@ -89,9 +94,11 @@ class Record(Part):
         per_class_correct, per_class_total: C counts of test samples.
         correct_bits: base64 of ``np.packbits`` of one bit per test sample, samples sorted by class.
         timings: seconds by stage or step.
-        fuser_state: what the fuser learned.
+        fuser_state: what the fuser learned; ``fitted_on``: from what (None in records of before it was said).
         analyses: what was looked at beside the posterior and is never ranked, e.g. the oracle's upper bound, by name.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("fitted_on",)
 
     schema_version: Annotated[Literal[2], BeforeValidator(_this_version)]
     source: Literal["measured"]
@@ -120,6 +127,7 @@ class Record(Part):
     fuser_state: dict[str, Any]
     analyses: dict[str, Any]
     notes: tuple[Line, ...]
+    fitted_on: Literal["nothing", "val"] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Record":
@@ -205,6 +213,7 @@ def make_record(
     environment: Environment,
     logits_sha256: Mapping[str, str],
     fuser_state: Mapping[str, Any],
+    fitted_on: Literal["nothing", "val"] | None = None,
     analyses: Mapping[str, Any],
     notes: Sequence[str],
 ) -> Record:
@@ -250,14 +259,15 @@ def make_record(
         fuser_state=compact_numbers(fuser_state),
         analyses=compact_numbers(analyses),
         notes=tuple(notes),
+        fitted_on=fitted_on,
     )
 
 
 def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterable[str], fuser: str) -> dict[str, Any]:
     """The part of a run's resolved settings that decides one row: equal rows of different runs have equal hashes.
 
-    The folders of images and lists are left out: they say something about a machine and nothing about the row. So is the
-    permission ``backbone.unused``.
+    The folders of images and lists are left out: they say something about a machine and nothing about the row. So are the
+    permission ``backbone.unused``, and what :data:`_LATER` names.
 
     Args:
         config: :class:`ltbench.config.RunConfig` as plain values.
@@ -267,13 +277,21 @@ def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterabl
     """
     sections = {name: config["settings"][name] for name in [*order, fuser] if name in config["settings"]}
     return {
-        **config,
+        **_without_later(config),
         "methods": list(methods),
         "fusers": [] if fuser == "none" else [fuser],
         "dataset": _without_places(config["dataset"]),
         "backbone": {key: value for key, value in config["backbone"].items() if key != "unused"},
         "settings": sections,
     }
+
+
+def _without_later(config: Mapping[str, Any]) -> dict[str, Any]:
+    kept = dict(config)
+    for (table, key), unsaid in _LATER.items():
+        if table in kept and kept[table].get(key, unsaid) == unsaid:
+            kept[table] = {name: value for name, value in kept[table].items() if name != key}
+    return {name: value for name, value in kept.items() if value or name != "evaluation"}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

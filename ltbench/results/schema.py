@@ -1,12 +1,22 @@
 """The parts of a record. Plain data with ranges; what they must agree on is checked by
 :class:`ltbench.results.record.Record` and :mod:`ltbench.results.consistency`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from ltbench.common.escaping import is_plain
 from ltbench.common.names import RULE, is_qualified_name
+from ltbench.data.augmentation.views import TestViews
 
 LARGEST = 2**63 - 1
 
@@ -39,6 +49,17 @@ class Part(BaseModel):
     """Unknown keys, NaN and infinities are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LaterPart(Part):
+    """Fields that came after records of this version are None where nothing was said, and left out then: what was written
+    before reads, and has the hash, that it had."""
+
+    later: ClassVar[tuple[str, ...]]
+
+    @model_serializer(mode="wrap")
+    def _without_unsaid(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None or name not in self.later}
 
 
 class DatasetInfo(Part):
@@ -90,11 +111,11 @@ class Track(Part):
         backbone: the timm model and what was changed in it.
         pretraining: the weights it started from; ``none`` from scratch.
         epochs: of the stage that every method starts from.
-        augmentation: of the training images, in words or as a hash.
+        augmentation: of the training images, in words: each that a training of a stage of the row had, separated by semicolons.
         resolution: pixels of the (square) input.
         storage: how images are kept where that changes their pixels; empty for the originals.
         precision: of training and inference: ``fp32``, ``bf16`` or ``fp16``.
-        test_views: what of a test image is looked at; ``centre``: the one plain view.
+        test_views: what of a test image is looked at (:mod:`ltbench.data.augmentation.views`); ``centre``: the one plain view.
         transductive: what is said of a sample may depend on other test samples; a method or the fuser declares it.
     """
 
@@ -105,16 +126,23 @@ class Track(Part):
     resolution: Positive
     storage: Annotated[str, StringConstraints(max_length=4000), AfterValidator(_plain)]
     precision: Literal["fp32", "bf16", "fp16"]
-    test_views: Literal["centre"]
+    test_views: TestViews
     transductive: Flag
 
 
-class StageInfo(Part):
-    """A trained stage that the row rests on: its method, its key, and the sha256 of its file of weights."""
+class StageInfo(LaterPart):
+    """A trained stage that the row rests on: its method, its key, and the sha256 of its file of weights.
+
+    ``augmentation``: what its trainings did to images (:func:`ltbench.data.augmentation.augment_config.in_words`), each once,
+    where a method asked for more or other than the run's; None: the run's alone.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("augmentation",)
 
     method: Name
     key: Sha256
     weights: Sha256
+    augmentation: Annotated[tuple[Line, ...], Field(min_length=1)] | None = None
 
 
 class Calibration(Part):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ltbench.common.sealed import Damaged, read_json
 from ltbench.common.sealed_tensors import read_tensors
+from ltbench.data.augmentation.views import TestViews
 from ltbench.results.logits import check_complete
 
 
@@ -20,12 +21,14 @@ class Stage:
         key: sha256 (hex) of everything that decides the outcome.
         inputs: what the key was made of.
         folder: where it lies once trained.
+        views: what its logits look at; those of other views lie beside them.
     """
 
     method: str
     key: str
     inputs: dict[str, Any]
     folder: Path
+    views: TestViews = "centre"
 
     @property
     def done(self) -> bool:
@@ -39,7 +42,12 @@ class Stage:
     @property
     def logits(self) -> Path:
         """The folder of its members' logits."""
-        return self.folder / "logits"
+        return self.folder / ("logits" if self.views == "centre" else f"logits-{self.views}")
+
+    @property
+    def of_logits(self) -> str:
+        """What its logits say they are."""
+        return self.of("logits" if self.views == "centre" else f"logits ({self.views})")
 
     @property
     def evaluated(self) -> bool:

@@ -240,6 +240,7 @@ def _row(path: Path, record: Record) -> dict[str, Any]:
         "methods": "+".join(record.methods),
         "fuser": record.fuser,
         "role": record.role,
+        "fitted_on": record.fitted_on,
         "seed": record.seed,
         **{fold: record.metrics[record.fold_rule].get(fold) for fold in ("many", "medium", "few", "all")},
         **record.calibration.model_dump(),

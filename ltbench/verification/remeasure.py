@@ -64,11 +64,11 @@ def find_logits(record: Record, cache: Path, logits: Path | None) -> LogitsAtHan
 def _from_cache(record: Record, cache: Path) -> LogitsAtHand | str:
     kept: dict[str, Stage] = {}
     for stage in record.stages:
-        if (found := kept_stage(cache, stage)) is not None:
+        if (found := kept_stage(cache, stage, record.track.test_views)) is not None:
             kept[stage.method] = found
         elif stage.method in record.methods:
             return f"no logits here: the stage '{stage.method}' {stage.key[:12]} is not in the cache"
-    content = joined([read_logits(kept[name].logits, kept[name].of("logits")) for name in record.methods])
+    content = joined([read_logits(kept[name].logits, kept[name].of_logits) for name in record.methods])
     return LogitsAtHand("the cache", content, kept)
 
 
@@ -134,6 +134,8 @@ def _compared(record: Record, again: Record, measured: Measured) -> Iterator[str
     if record.per_class_total != again.per_class_total:
         yield "per_class_total is not that of the test labels"
         return
+    if record.fitted_on not in (None, again.fitted_on):
+        yield f"fitted_on is {record.fitted_on}, the fuser is fitted on {again.fitted_on}"
     changed = 100 * float((record.correct() != again.correct()).mean())
     yield from _bits(record, again, measured)
     for key, allowed in (("ece", ECE + changed), ("nll", NLL)):

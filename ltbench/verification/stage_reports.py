@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.config import RunConfig
+from ltbench.data.augmentation.views import TestViews
 from ltbench.results.differences import first_difference
 from ltbench.results.record import Record
 from ltbench.results.schema import StageInfo
 from ltbench.results.stage import Stage
+from ltbench.results.track import own_augmentation
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def kept_stage(cache: Path, stage: StageInfo) -> Stage | None:
-    """A record's stage, where the cache has it with its logits. Raises DataError for one that is damaged."""
+def kept_stage(cache: Path, stage: StageInfo, views: TestViews) -> Stage | None:
+    """A record's stage, where the cache has it with the logits of these views. Raises DataError for one that is damaged."""
     for folder in sorted(cache.glob(f"stages/*-{stage.key[:20]}")):
-        kept = Stage(stage.method, stage.key, {}, folder)
+        kept = Stage(stage.method, stage.key, {}, folder, views)
         if kept.evaluated and kept.report():
             return kept
     return None
@@ -27,6 +29,7 @@ def compare_with_stages(record: Record, kept: Mapping[str, Stage]) -> Iterator[s
     """A line for each contradiction. ``kept``: the record's stages that are there, by method."""
     reports = {name: stage.report() for name, stage in kept.items()}
     keys = {stage.method: stage.key for stage in record.stages}
+    config = RunConfig.model_validate(record.config)
     for stage in record.stages:
         if stage.method not in reports:
             continue
@@ -39,6 +42,8 @@ def compare_with_stages(record: Record, kept: Mapping[str, Stage]) -> Iterator[s
             yield f"stages: '{stage.method}' in the cache was trained from another stage"
         if report["weights_sha256"] != stage.weights:
             yield f"stages: the weights of '{stage.method}' in the cache are others"
+        if (stage.augmentation or ()) != tuple(own_augmentation(report, config) or ()):
+            yield f"stages: the trainings of '{stage.method}' in the cache saw other images than augmentation says"
         if seconds != record.timings[stage.method]:
             yield f"timings.{stage.method} is {record.timings[stage.method]}, the stage says {seconds}"
     if reports.keys() == keys.keys():
@@ -60,6 +65,7 @@ def _inputs(record: Record, method: str) -> dict[str, Any]:
         "config": config["settings"][method],
         "gradient_accumulation": config["compute"]["gradient_accumulation"],
         "gradient_checkpointing": config["compute"]["gradient_checkpointing"],
+        "compile": config["compute"]["compile"] or None,  # a stage without it does not name it
     }
 
 

@@ -7,7 +7,7 @@ from results.records import baseline, record
 from rich.console import Console
 
 from ltbench.report.leaderboard import boards
-from ltbench.report.table import interval, p_value, rich_board
+from ltbench.report.table import grid, interval, p_value, rich_board
 from ltbench.results.over_seeds import Mean
 
 
@@ -36,3 +36,18 @@ def test_terminal_names_rows_by_method_fuser_settings_and_role() -> None:
     Console(file=out, width=160).print(rich_board(boards(records)[0]))
     for name in ("baseline (reference)", "baseline / joint (control)", "experts / joint (ood=[bold]reject)"):
         assert name in out.getvalue()
+
+
+def test_what_a_fuser_was_fitted_on_is_a_column_where_records_say_so() -> None:
+    before = [baseline(), record()]
+    assert "Fitted on" not in grid(boards(before)[0])[0]
+    headers, lines = grid(
+        boards([*before, record(fuser="soft", fitted_on="nothing"), record(fuser="kl", fitted_on="val")])[0]
+    )
+    column = headers.index("Fitted on")
+    assert {line[headers.index("Fuser")]: line[column] for line in lines} == {
+        "–": "–",
+        "joint": "–",
+        "soft": "nothing",
+        "kl": "val",
+    }

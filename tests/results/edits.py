@@ -82,6 +82,12 @@ def perfect(content: Content) -> None:
     content["metrics"] = {rule: accuracy_from_counts(total, total, counts, rule) for rule in FOLD_RULES}
 
 
+def augmented(content: Content) -> None:
+    """The images that a stage saw, and the track that follows."""
+    content["stages"][1]["augmentation"] = ["policy=rand, shift=2"]
+    content["track"]["augmentation"] = "policy=rand, shift=2; shift=2"
+
+
 ALONE: dict[str, Edit] = {
     "schema_version": setting("schema_version", to=1),
     "schema_version missing": dropping("schema_version"),
@@ -144,6 +150,8 @@ ALONE: dict[str, Edit] = {
     "stages, one twice": setting("stages", to=lambda stages: [stages[0], *stages]),
     "stages, an order": setting("stages", to=swapped),
     "stages.key": setting("stages", 0, "key", to="abc"),
+    "stages.augmentation": setting("stages", 1, "augmentation", to=["policy=rand, shift=2"]),
+    "stages.augmentation, empty": setting("stages", 1, "augmentation", to=[]),
     "track.backbone": setting("track", "backbone", to="resnet50"),
     "track.pretraining": setting("track", "pretraining", to="file x.pt"),
     "track.epochs": setting("track", "epochs", to=1),
@@ -158,6 +166,7 @@ ALONE: dict[str, Edit] = {
     "created": setting("created", to=(datetime.now(UTC) + timedelta(days=9)).isoformat()),
     "created without a zone": setting("created", to="2026-01-01T00:00:00"),
     "fuser_state, a member less": dropping("fuser_state", "members", "experts/few"),
+    "fitted_on, another split": setting("fitted_on", to="test"),
     "fuser_state, no number": setting("fuser_state", "l2", to=math.nan),
     "analyses, the oracle's All": setting("analyses", "oracle", "accuracy", "paper", "all", to=99.0),
     "analyses, chooses_among": setting("analyses", "oracle", "chooses_among", "experts/many", to=3),
@@ -187,6 +196,8 @@ LOGITS: dict[str, Edit] = {
     "logits_sha256.test": setting("logits_sha256", "test", to=other_digit),
     "fuser_state": setting("fuser_state", "members", "experts/few", "w", 0, to=lambda value: value + 0.1),
     "fuser_state, another key": setting("fuser_state", "luck", to=1),
+    "fitted_on": setting("fitted_on", to="nothing"),
+    "augmentation of a stage and the track": augmented,
     "analyses, none": setting("analyses", to={}),
     "analyses, a better oracle": setting("analyses", "oracle", "accuracy", to=better_oracle),
 }

@@ -1,6 +1,7 @@
 """A record says what it was made from, recomputes its numbers, and refuses to contradict itself."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,3 +182,18 @@ def test_a_record_of_5000_samples_and_100_classes_is_small() -> None:
     state = {"scale": np.random.default_rng(0).normal(size=205), "shift": np.random.default_rng(1).normal(size=205)}
     made = record(dataset=data, correct=labels % 3 == 0, labels=labels, fuser_state=state)
     assert len(to_json(made).encode()) < 25_000
+
+
+@pytest.mark.parametrize("path", sorted(Path("results").glob("*/*--s0--*.json")), ids=lambda path: path.name)
+def test_records_of_before_say_today_what_they_said(path: Path) -> None:
+    """To the byte: fields that came later are left out where nothing was said, so that no mark of a record is lost."""
+    text = path.read_text()
+    assert to_json(Record.model_validate_json(text)) == text
+
+
+def test_what_came_later_is_said_where_there_is_something_to_say() -> None:
+    plain = json.loads(to_json(record()))
+    assert "fitted_on" not in plain
+    assert all("augmentation" not in stage for stage in plain["stages"])
+    said = json.loads(to_json(record(fitted_on="val")))
+    assert said == {**plain, "created": said["created"], "fitted_on": "val"}

@@ -56,7 +56,10 @@ def command(source: str, fuser: str | None, out: Path | None, as_json: bool) -> 
     if name is not None:
         plugins().fusers.get(name)  # a misspelt name is an error even where there is nothing to fuse
     place = cache_dir() / "stages"
-    stages = [Stage(method, run["stage_keys"][method], {}, place / run["stages"][method]) for method in run["methods"]]
+    views = run["config"].get("evaluation", {}).get("views", "centre")
+    stages = [
+        Stage(method, run["stage_keys"][method], {}, place / run["stages"][method], views) for method in run["methods"]
+    ]
     content = joined([_logits(stage) for stage in stages])
     settings = run["config"]["settings"].get(name, {})
     make = None if name is None else lambda: get_fuser(name, content.num_classes, content.train_counts, **settings)
@@ -77,7 +80,7 @@ def _logits(stage: Stage) -> LogitsFolder:
     from ltbench.results.logits import read_logits
 
     try:
-        return read_logits(stage.logits, stage.of("logits"))
+        return read_logits(stage.logits, stage.of_logits)
     except Damaged as why:
         advice = "Run the run's own 'ltbench run' again: it makes the logits anew."
         if stage.logits.exists():

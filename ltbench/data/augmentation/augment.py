@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from ltbench.data.augmentation.augment_config import AugmentConfig
 from ltbench.data.augmentation.color import draw_jitter, jitter_color
-from ltbench.data.augmentation.cuts import EVAL_MARGIN, CentreCut, Cut, RandomCut, draw_uniform, random_boxes
+from ltbench.data.augmentation.cuts import EVAL_MARGIN, CentreCut, CornerCut, Cut, RandomCut, draw_uniform, random_boxes
 from ltbench.data.augmentation.draws import SAMPLES, Draws
 from ltbench.data.augmentation.policies import Chosen, apply_policy, cutout_boxes, draw_policy, erase, erasing_boxes
+from ltbench.data.augmentation.views import CROPS, Look
 
 
 class Augment:
@@ -68,6 +69,19 @@ class Augment:
         """Resized, where ``size`` asks for it, and normalised: uint8[B, C, H, W] -> float32[B, C, h, w]."""
         return self._normalised(self._resized(images))
 
+    def look_cut(self, look: Look, size: int) -> Cut:
+        """What to read of images that are evaluated; ``size`` where the settings name none."""
+        return self.plain_cut(size) if look.crop is None else CornerCut(self.config.size or size, CROPS[look.crop])
+
+    def look(self, images: Tensor, look: Look, cut: bool = False) -> Tensor:
+        """One view of images that are evaluated, normalised: uint8[B, C, H, W] -> float32[B, C, h, w].
+
+        Args:
+            cut: the crop was done when the images were read (:meth:`look_cut`).
+        """
+        seen = self._resized(images) if look.crop is None or cut else self._corner(images, CROPS[look.crop])
+        return self._normalised(seen.flip(3) if look.mirrored else seen)
+
     def _drawn(self, images: Tensor, draws: Draws, cut: bool) -> "_Drawn":
         """The parameters of every sample, in an order that is part of what a seed means."""
         config, drawn = self.config, _Drawn()
@@ -118,6 +132,18 @@ class Augment:
             images = F.interpolate(_unit_range(images), (height, width), mode="bilinear", antialias=True)
         top, left = round((height - size) / 2), round((width - size) / 2)
         return images[:, :, top : top + size, left : left + size]
+
+    def _corner(self, images: Tensor, place: tuple[float, float]) -> Tensor:
+        """One of five crops of ``size`` (of the stored size, where none is set) out of the image resized to 256/224 of that."""
+        size, (height, width) = self.config.size, images.shape[2:]
+        tall, wide = (size, size) if size else (height, width)
+        short = min(height, width)
+        target = round(min(tall, wide) * EVAL_MARGIN)
+        resized = target * height // short, target * width // short
+        if resized != (height, width):
+            images = F.interpolate(_unit_range(images), resized, mode="bilinear", antialias=True)
+        top, left = (round((side - seen) * at) for side, seen, at in zip(resized, (tall, wide), place, strict=True))
+        return images[:, :, top : top + tall, left : left + wide]
 
     def _normalised(self, images: Tensor) -> Tensor:
         channels = images.shape[1]

@@ -82,3 +82,10 @@ class MixConfig(BaseModel):
     def mixes(self) -> bool:
         """Whether images are mixed."""
         return bool((self.mixup or self.cutmix) and self.prob)
+
+
+def in_words(augment: AugmentConfig, mixing: MixConfig) -> str:
+    """What is not at its default, by name; ``none`` where all is."""
+    changed = [part.model_dump(mode="json", exclude_defaults=True) for part in (augment, mixing)]
+    settings = sorted((changed[0] | changed[1]).items())
+    return ", ".join(f"{key}={value}" for key, value in settings).replace("'", "") or "none"

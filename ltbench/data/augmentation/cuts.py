@@ -44,6 +44,22 @@ class CentreCut(Cut):
 
 
 @dataclass(frozen=True)
+class CornerCut(Cut):
+    """A square of 224/256 of the short side, anywhere: Resize(256) and a crop of FiveCrop(224) in one, for images of any size.
+
+    Attributes:
+        place: where it lies, down and to the right: from 0, at one edge, to 1, at the other.
+    """
+
+    place: tuple[float, float]
+
+    def boxes(self, sizes: Tensor) -> Tensor:
+        side = sizes.min(dim=1).values.double() * self.size / round(self.size * EVAL_MARGIN)
+        corner = (sizes - side[:, None]) * torch.tensor(self.place, dtype=torch.float64)
+        return torch.cat([corner, side[:, None], side[:, None]], dim=1)
+
+
+@dataclass(frozen=True)
 class RandomCut(Cut):
     """Boxes of a random resized crop.
 

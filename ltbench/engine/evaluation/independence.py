@@ -36,28 +36,34 @@ class FewSamples:
 
     Args:
         name: of the split.
-        store: of the split's features, which says how images are prepared.
+        store: of the split's features, which says what is looked at of each image.
     """
 
     def __init__(self, name: str, split: Split, store: FeatureStore) -> None:
-        self.name, self.compute, self.view = name, store.compute, store.plain
+        self.name, self.compute = name, store.compute
         self.chosen = drawn_order(store.fingerprint, f"{name}, asked again", len(split))[:FEW]
-        self._images = read(split, self.chosen.tolist(), self.view.cut).images
+        samples = self.chosen.tolist()
+        self._seen = [(view, read(split, samples, view.cut).images) for view in store.views(split)]
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     @torch.inference_mode()
     def logits(self, member: Member, batch_size: int) -> Tensor:
-        """float32[n, K] on the CPU, of the samples ``chosen`` int64[n]. The member is left in eval mode."""
+        """float32[n, K] on the CPU, of the samples ``chosen`` int64[n]: the mean over the views. The member is left in eval
+        mode."""
         member.backbone.eval()
-        rows = []
-        for places in torch.arange(len(self)).split(batch_size):
-            images = self.view.prepare(self.compute.images(self._images[places]), self.chosen[places])
+        batches = torch.arange(len(self)).split(batch_size)
+        return torch.cat([torch.stack(self._of_views(member, places)).mean(dim=0) for places in batches])
+
+    def _of_views(self, member: Member, places: Tensor) -> list[Tensor]:
+        logits = []
+        for view, read_images in self._seen:
+            images = view.prepare(self.compute.images(read_images[places]), self.chosen[places])
             with self.compute.autocast():
                 features = member.backbone(images)
-            rows.append(apply_head(member.head, features.float(), self.compute))
-        return torch.cat(rows)
+            logits.append(apply_head(member.head, features.float(), self.compute))
+        return logits
 
 
 def check_members(

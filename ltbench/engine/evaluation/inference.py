@@ -17,6 +17,7 @@ from ltbench.common.sealed_tensors import read_tensors, write_tensors
 from ltbench.data.augmentation.augment import Augment
 from ltbench.data.augmentation.cuts import Cut
 from ltbench.data.augmentation.draws import Draws
+from ltbench.data.augmentation.views import PLAIN, Look
 from ltbench.data.base import CutSplit, Split
 from ltbench.engine.evaluation.order import drawn_order, put_back
 from ltbench.engine.keys.keys import feature_code
@@ -36,23 +37,25 @@ HEAD_CHUNK = 8192
 
 
 class View:
-    """How the images of a split are read and prepared for one pass without gradients: as they are.
+    """How the images of a split are read and prepared for one pass without gradients: not augmented.
 
     Args:
         augment: the run's.
         size: side of the images that are read from a :class:`ltbench.data.base.CutSplit`, where ``augment`` sets none.
+        look: what of them is looked at.
+        cuts: the images are cut when they are read.
     """
 
-    def __init__(self, augment: Augment, size: int) -> None:
-        self.augment, self.size = augment, size
+    def __init__(self, augment: Augment, size: int, look: Look = PLAIN, cuts: bool = False) -> None:
+        self.augment, self.size, self.look, self.cuts = augment, size, look, cuts
 
     def cut(self, samples: list[int]) -> Cut:
         """What to read of the samples at these positions."""
-        return self.augment.plain_cut(self.size)
+        return self.augment.look_cut(self.look, self.size)
 
     def prepare(self, images: Tensor, samples: Tensor) -> Tensor:
         """float32[B, C, h, w] of the images that were read, at the positions ``samples`` int64[B]; called batch by batch."""
-        return self.augment.plain(images)
+        return self.augment.look(images, self.look, self.cuts)
 
 
 class AugmentedView(View):
@@ -62,14 +65,13 @@ class AugmentedView(View):
         seed, names: name the view's random streams.
         total: samples of the split.
         batch_size: of each batch, over all processes.
-        cuts: the images are cut when they are read.
     """
 
     def __init__(
         self, augment: Augment, size: int, seed: int, names: tuple[object, ...], total: int, batch_size: int, cuts: bool
     ) -> None:
-        super().__init__(augment, size)
-        self.seed, self.names, self.cuts = seed, names, cuts
+        super().__init__(augment, size, cuts=cuts)
+        self.seed, self.names = seed, names
         self.total, self.batch_size = total, batch_size
         self._start = 0
         self._stream = stream(seed, *names, 0)
@@ -129,6 +131,7 @@ class FeatureStore:
         size: see :class:`View`.
         identity: what else the features depend on (dataset and its code, augmentation, model), as plain values.
         fingerprint: of the dataset; it draws the order in which validation and test are evaluated.
+        looks: what is looked at of an image that is evaluated (:meth:`logits`).
     """
 
     def __init__(
@@ -141,8 +144,9 @@ class FeatureStore:
         reporter: "Reporter",
         identity: Any,
         fingerprint: str,
+        looks: Sequence[Look] = (PLAIN,),
     ) -> None:
-        self.folder, self.augment, self.size, self.compute = folder, augment, size, compute
+        self.folder, self.augment, self.size, self.compute, self.looks = folder, augment, size, compute, looks
         self.seed, self.reporter, self.identity, self.fingerprint = seed, reporter, identity, fingerprint
         self.passes = 0
         self._memory: dict[str, Tensor] = {}
@@ -152,8 +156,11 @@ class FeatureStore:
         (values,) = self.get_all([backbone], name, split, view)
         return values
 
-    def get_all(self, backbones: Sequence[Backbone], name: str, split: Split, view: int = 0) -> list[Tensor]:
-        """:meth:`get` of each backbone. Those not kept yet see the images in one pass and share what they have in common."""
+    def get_all(self, backbones: Sequence[Backbone], name: str, split: Split, view: int | Look = 0) -> list[Tensor]:
+        """:meth:`get` of each backbone; ``view`` may also be what is evaluated.
+
+        Those not kept yet see the images in one pass and share what they have in common.
+        """
         keys = [self._key(backbone, name, view) for backbone in backbones]
         missing: dict[str, Backbone] = {}
         for key, backbone in zip(keys, backbones, strict=True):
@@ -185,17 +192,29 @@ class FeatureStore:
         return read_tensors(self._path(key), f"features {key}").tensors["features"]
 
     def logits(self, members: Sequence["Member"], name: str, split: Split) -> list[Tensor]:
-        """Logits float32[N, K] of each member for a split, in its order; images and features are seen in a drawn one."""
-        features = self.get_all([member.backbone for member in members], name, split)
-        order = self._order(name, split)
-        return [
-            apply_head(member.head, part, self.compute, order) for member, part in zip(members, features, strict=True)
-        ]
+        """Logits float32[N, K] of each member for a split, in its order; images and features are seen in a drawn one.
 
-    @property
-    def plain(self) -> View:
-        """The view that is evaluated."""
-        return View(self.augment, self.size)
+        Of several looks at each image: the mean of their logits.
+        """
+        first, *others = self.looks
+        logits = self._look_logits(members, name, split, first)
+        for look in others:
+            logits = [
+                one + other for one, other in zip(logits, self._look_logits(members, name, split, look), strict=True)
+            ]
+        return [total / len(self.looks) for total in logits] if others else logits
+
+    def _look_logits(self, members: Sequence["Member"], name: str, split: Split, look: Look) -> list[Tensor]:
+        features = self.get_all([member.backbone for member in members], name, split, look)
+        order, heads = self._order(name, split), [member.head for member in members]
+        logits = [apply_head(head, part, self.compute, order) for head, part in zip(heads, features, strict=True)]
+        if look != PLAIN:  # methods ask for features of the plain view alone
+            self._memory = {key: kept for key, kept in self._memory.items() if not key.startswith(f"{name}-v{look}-")}
+        return logits
+
+    def views(self, split: Split) -> list[View]:
+        """Those that are evaluated."""
+        return [View(self.augment, self.size, look, isinstance(split, CutSplit)) for look in self.looks]
 
     def _order(self, name: str, split: Split) -> Tensor:
         return drawn_order(self.fingerprint, name, len(split))
@@ -203,27 +222,30 @@ class FeatureStore:
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
 
-    def _key(self, backbone: Backbone, name: str, view: int) -> str:
+    def _key(self, backbone: Backbone, name: str, view: int | Look) -> str:
+        view = 0 if view == PLAIN else view
         parts = {
             "weights": weights_digest(backbone),
             "modules": _structure(backbone),
             "code": feature_code(backbone),
             "identity": self.identity,
             "precision": self.compute.precision,
+            "compile": self.compute.config.compile,
             "split": name,
-            "view": [view, self.seed] if view else [0],
+            "view": [str(view)] if isinstance(view, Look) else [view, self.seed] if view else [0],
         }
         return f"{name}-v{view}-{digest(parts)[:24]}"
 
-    def _compute(self, missing: Mapping[str, Backbone], name: str, split: Split, view: int) -> None:
+    def _compute(self, missing: Mapping[str, Backbone], name: str, split: Split, view: int | Look) -> None:
         self.passes += 1
         way, backbones = self._view(name, split, view), list(missing.values())
         were_training = [backbone.training for backbone in backbones]
         module = SharedPass(backbones) if len(backbones) > 1 else backbones[0]
-        label = f"features of {name}" + (f", view {view}" if view else "")
+        label = f"features of {name}" + (f", view {view}" if view not in (0, PLAIN) else "")
         batches = -(-len(split) // inference_batch(self.compute))
         # Augmented views are drawn batch by batch; they and the training split, shuffled anyway, are never evaluated.
-        order = self._order(name, split) if name in EVALUATED and not view else None
+        evaluated = isinstance(view, Look) or view == 0
+        order = self._order(name, split) if name in EVALUATED and evaluated else None
         with self.reporter.steps(label, batches) as advance:
             values = run_over(self.compute.place(module), split, self.compute, way, order, advance)
         if order is not None:
@@ -236,12 +258,12 @@ class FeatureStore:
             if self.compute.is_main:
                 write_tensors(self._path(key), {"features": part}, f"features {key}")
 
-    def _view(self, name: str, split: Split, number: int) -> View:
-        if not number:
-            return self.plain
-        names = ("features", name, "view", number)
-        batch = inference_batch(self.compute)
+    def _view(self, name: str, split: Split, view: int | Look) -> View:
         cuts = isinstance(split, CutSplit)
+        if isinstance(view, Look) or view == 0:
+            return View(self.augment, self.size, view if isinstance(view, Look) else PLAIN, cuts)
+        names = ("features", name, "view", view)
+        batch = inference_batch(self.compute)
         return AugmentedView(self.augment, self.size, self.seed, names, len(split), batch, cuts)
 
 

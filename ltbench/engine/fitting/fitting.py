@@ -122,7 +122,8 @@ class Fitting:
         backbone_of: dict[str, nn.Module | None] = {
             member.name: None if self.features is not None else member.backbone for member in self.members
         }
-        return Trainee({member.name: (backbone_of[member.name], member.head) for member in self.members})
+        parts = {member.name: (backbone_of[member.name], member.head) for member in self.members}
+        return Trainee(parts, self.workbench.compute.config.compile)
 
     @property
     def _labels(self) -> Tensor:

@@ -89,6 +89,8 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> T
     optimizer = make_optimizer(optim, trainee, task.others, task.parameter_groups)
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
     average = ModelEmaV3(trainee, optim.ema, use_warmup=optim.ema_warmup) if optim.ema else None
+    if average is not None:
+        compute.compile(average.module)
     result: Trainee = average.module if average is not None else trainee
     kept = {"model": trainee, "optimizer": optimizer, **{f"keep {name}": part for name, part in task.keep.items()}}
     if average is not None:

@@ -19,10 +19,12 @@ class Trainee(nn.Module):
 
     Args:
         members: name -> (backbone, head); no backbone: the head is trained on features.
+        compiled: what several backbones have in common is compiled; a backbone of its own is, or is not, already.
     """
 
-    def __init__(self, members: Mapping[str, tuple[nn.Module | None, nn.Module]]) -> None:
+    def __init__(self, members: Mapping[str, tuple[nn.Module | None, nn.Module]], compiled: bool = False) -> None:
         super().__init__()
+        self.compiled = compiled
         self.names = tuple(members)
         distinct = {id(backbone): backbone for backbone, _ in members.values() if backbone is not None}
         self.backbones = nn.ModuleList(distinct.values())
@@ -44,7 +46,7 @@ class Trainee(nn.Module):
         if not self._have_common():
             return [backbone(inputs) for backbone in self.backbones]
         if self._shared is None:
-            self._shared = SharedTrunk(list(self.backbones))  # type: ignore[arg-type]
+            self._shared = SharedTrunk(list(self.backbones), self.compiled)  # type: ignore[arg-type]
         return self._shared(inputs)
 
     def _have_common(self) -> bool:

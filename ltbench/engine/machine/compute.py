@@ -16,6 +16,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs, broadcast_object_list
 from torch import Tensor, nn
 
+from ltbench.backbones.backbone import Backbone
 from ltbench.engine.machine.world import read_world
 from ltbench.errors import UsageError
 
@@ -30,6 +31,10 @@ _WAIT = timedelta(days=7)
 
 _SECONDS_TO_LEAVE = 10.0
 """How long a process that ends waits for what it and the others still do together. After an error they may never do it."""
+
+_COMPILED = 64
+"""Forms in which one piece of code may be compiled: a run has several networks, each in training and in evaluation, with what
+is frozen and how many images there are. Beyond that number torch computes without compiling."""
 
 T = TypeVar("T")
 
@@ -89,6 +94,23 @@ def _check_devices(kind: str, started: int) -> None:
         )
 
 
+def _check_compiler(device: torch.device) -> None:
+    """Raises UsageError where torch.compile does not work: a compiler is missing, say."""
+    try:
+        torch.compile(_to_compile)(torch.ones(8, device=device))
+    except Exception as error:  # whatever a compiler does
+        said = [line for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
+        reason = next(iter(said), type(error).__name__).rstrip(".")
+        raise UsageError(
+            f"compute.compile = true: torch.compile does not work here ({reason}). On a CPU it needs a C++ compiler, on a GPU "
+            "Triton; or leave the setting out."
+        ) from error
+
+
+def _to_compile(values: Tensor) -> Tensor:
+    return 2 * values + 1
+
+
 class Compute:
     """The accelerator of a run.
 
@@ -116,6 +138,9 @@ class Compute:
         self.local_world = min(self.world, world.local_size)
         if kind == "cpu":
             keep_freed_memory()
+        if config.compile:
+            _check_compiler(self.device)
+            torch._dynamo.config.recompile_limit = _COMPILED
 
     def _joined(self, kind: str, processes: int) -> Accelerator:
         """accelerate's object. Raises UsageError where the processes cannot be joined."""
@@ -210,8 +235,17 @@ class Compute:
 
     def place(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, convolutions in channels_last where the configuration says so."""
+        self.compile(module)
         module = module.to(self.device)
         return module.to(memory_format=torch.channels_last) if self.config.channels_last else module
+
+    def compile(self, module: nn.Module) -> None:
+        """Compile every backbone in a module where the settings say so: in place, so that names of weights stay. A copy of a
+        compiled module is not compiled."""
+        if self.config.compile:
+            for part in module.modules():
+                if isinstance(part, Backbone):
+                    part.compile()
 
     def images(self, images: Tensor) -> Tensor:
         """Images on the device, in the layout of the modules."""
