@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ltbench.api import get_dataset, get_fuser, get_method
     from ltbench.config import RunConfig
-    from ltbench.engine.run import run
+    from ltbench.engine.run import run, run_records
+    from ltbench.errors import StopRun
     from ltbench.fuser import Fuser, MemberLogits
     from ltbench.method import Member, Method
     from ltbench.plugin import DatasetSpec, FuserSpec, MethodSpec, hookimpl
@@ -29,6 +30,7 @@ __all__ = [
     "MethodSpec",
     "Record",
     "RunConfig",
+    "StopRun",
     "__version__",
     "fold_accuracy",
     "get_dataset",
@@ -37,12 +39,14 @@ __all__ = [
     "hookimpl",
     "load_results",
     "run",
+    "run_records",
 ]
 
 _HOMES = {
     "api": ("get_dataset", "get_fuser", "get_method"),
     "config": ("RunConfig",),
-    "engine.run": ("run",),
+    "engine.run": ("run", "run_records"),
+    "errors": ("StopRun",),
     "fuser": ("Fuser", "MemberLogits"),
     "method": ("Member", "Method"),
     "results.metrics": ("fold_accuracy",),

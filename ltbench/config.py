@@ -87,7 +87,11 @@ class EvaluationConfig(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """A run. In TOML and in ``--set`` the sections of ``settings`` are top-level tables beside the other fields."""
+    """A run. In TOML and in ``--set`` the sections of ``settings`` are top-level tables beside the other fields.
+
+    ``plugins`` are loaded by :func:`ltbench.run` for its time. Where they lie decides nothing, what is in them does: they
+    are in no file of settings, no record and no hash, their code is in the keys.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -106,7 +110,13 @@ class RunConfig(BaseModel):
     mixing: MixConfig = Field(default_factory=MixConfig)
     compute: ComputeConfig = Field(default_factory=ComputeConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    controls: bool = Field(
+        default=True, description="also evaluate references, controls and each method alone, beside what is asked for"
+    )
     settings: dict[str, dict[str, Any]] = Field(default={}, description="method or fuser -> its hyperparameters")
+    plugins: tuple[Path, ...] = Field(
+        default=(), exclude=True, description="from Python: plugin files, as --plugin FILE on the command line"
+    )
 
     @field_validator("dataset", "backbone", mode="before")
     @classmethod

@@ -29,6 +29,25 @@ class DataError(LtbenchError):
     exit_code = 4
 
 
+class StopRun(LtbenchError):
+    """Raised by a plugin's hook to end a run cleanly (exit code 5): what was computed is kept, the same command goes on.
+
+    Attributes:
+        reason: why, in one line.
+        plugin: who says so. Whoever raises it leaves it empty; ltbench fills it in.
+    """
+
+    exit_code = 5
+
+    def __init__(self, reason: str = "", plugin: str = "") -> None:
+        self.reason, self.plugin = " ".join(reason.split()) or "no reason given", plugin
+        super().__init__(self.reason, plugin)
+
+    def __str__(self) -> str:
+        by = f"{self.plugin} says: " if self.plugin else ""
+        return f"{by}{self.reason}{'' if self.reason.endswith(('.', '!', '?')) else '.'}"
+
+
 class Interrupted(KeyboardInterrupt):
     """SIGTERM or SIGHUP came: whatever handles Ctrl-C handles these, too.
 

@@ -83,6 +83,11 @@ def ltbench_checks() -> Iterable[Check]:  # type: ignore[empty-body]
 def ltbench_before_run(run: "Run") -> None:
     """Called once the plan of a run stands, before any stage is trained; of several processes, on each.
 
+    This hook, ``ltbench_after_epoch`` and ``ltbench_after_record`` may ``raise ltbench.StopRun("why")``: when all plugins have
+    been called, the run ends on all of its processes with exit code 5 and a line that names the plugin and the reason. The
+    epoch, the stages and the records that are done are kept, and the same command goes on from there. Any other exception
+    costs a line, and the run goes on.
+
     Example::
 
         @hookimpl
@@ -93,19 +98,25 @@ def ltbench_before_run(run: "Run") -> None:
 
 @hookspec
 def ltbench_after_epoch(run: "Run", stage: str, epoch: int, metrics: dict[str, Any]) -> None:
-    """Called on the main process after every epoch of every member; ``epoch`` counts from 1.
+    """Called on the main process after every epoch of every member; ``epoch`` counts from 1. It may stop the run.
+
+    An epoch after which a run is stopped is kept: the next run goes on with the one that follows.
 
     Example::
 
         @hookimpl
         def ltbench_after_epoch(run, stage, epoch, metrics):
             wandb.log({f"{stage}/{name}": value for name, value in metrics.items()}, step=epoch)
+            if time.time() > DEADLINE:
+                raise StopRun("the night is over")
     """
 
 
 @hookspec
 def ltbench_after_record(run: "Run", record: "Record") -> None:
-    """Called for every record that a run leaves (one for each fuser, the references' and the controls' too).
+    """Called on the main process for every record that a run leaves: one for each fuser, those of references and controls, too.
+
+    The record is written. A run that is stopped here leaves the records that follow to the next one.
 
     Example::
 
@@ -117,9 +128,9 @@ def ltbench_after_record(run: "Run", record: "Record") -> None:
 
 @hookspec
 def ltbench_on_run_error(run: "Run", error: BaseException) -> None:
-    """Called when a run fails, before the error goes on to the user; of several processes, on each that fails.
+    """Called when a run fails or is stopped, before the error goes on to the user; of several processes, on each that ends so.
 
-    What was computed before stays in the cache.
+    Of a run that a plugin has stopped, ``error`` is the :class:`ltbench.StopRun`. What was computed before stays in the cache.
 
     Example::
 

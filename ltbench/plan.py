@@ -18,13 +18,16 @@ class Evaluation:
     Attributes:
         methods: whose members are fused.
         fuser: its name, or ``none``.
-        role: ``run``: asked for; ``reference``: a method that others start from, alone; ``control``: that method,
-            calibrated, or a control of a method asked for (``MethodSpec.controls``), alone.
+        role: ``run``: asked for, or a method asked for, alone; ``reference``: one that others start from or have to beat
+            (``MethodSpec.reference``), alone; ``control``: that one, calibrated, or a control of a method asked for
+            (``MethodSpec.controls``), alone.
+        beside: not asked for.
     """
 
     methods: tuple[str, ...]
     fuser: str
     role: Role
+    beside: bool = False
 
     @property
     def label(self) -> str:

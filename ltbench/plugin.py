@@ -78,6 +78,9 @@ class MethodSpec(Spec):
             one, lies on top: a subclass of ``baseline`` says ``recipe="baseline"``. Keys its ``Config`` lacks are left out.
         controls: methods that are trained and evaluated beside this one in every run of it, each alone: what it has to
             beat. What a user sets of this method holds for them, too, as far as their ``Config`` has it.
+        reference: a plain method that every other has to beat. It is trained and evaluated beside every run, alone and under
+            the control fusers. It must have one member over all classes. What a user sets of the method that a run starts
+            from holds for it, too, as far as its ``Config`` has it.
         partial: what it trains is not one member over all classes but several, or of some classes alone: it needs a fuser,
             and stands nowhere without. ``ltbench plugin test`` holds it true.
         fusers: those of its paper, which are used where neither a recipe nor the user says which. With ``partial``: what
@@ -96,6 +99,7 @@ class MethodSpec(Spec):
     requires: tuple[str, ...] = ()
     recipe: str = ""
     controls: tuple[str, ...] = ()
+    reference: bool = False
     partial: bool = False
     fusers: tuple[str, ...] = ()
     ensemble: bool = False
@@ -112,8 +116,8 @@ class FuserSpec(Spec):
     """A way to turn members' logits into one posterior; ``target`` is a subclass of :class:`ltbench.fuser.Fuser`.
 
     Attributes:
-        control: apply it to every required method alone, too, as the control beside each ensemble: a calibration of
-            one classifier, fitted on the same validation set, that an ensemble has to beat.
+        control: apply it to every reference and every required method alone, too, as the control beside each run: a
+            calibration of one classifier, fitted on the same validation set, that an ensemble has to beat.
         transductive: the posterior of a sample may depend on the other test samples; its rows are ranked in a track of
             their own. Without it the engine refuses a fuser whose posterior does.
     """

@@ -1,5 +1,7 @@
 """The public Python interface, as a notebook would use it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,70 @@ def test_a_run_answers_with_the_record_that_was_asked_for() -> None:
     settings = {"baseline": BASELINE, "experts": EXPERTS}
     several = ltbench.run(RunConfig(methods=("experts",), fusers=("kl", "soft"), settings=settings, **TINY))
     assert (several.methods, several.fuser) == (("experts",), "kl")
+
+
+def test_all_records_of_a_run_come_with_their_roles() -> None:
+    settings = {"baseline": BASELINE, "experts": EXPERTS}
+    config = RunConfig(methods=("baseline", "experts"), fusers=("kl", "soft"), settings=settings, **TINY)
+    records = ltbench.run_records(config)
+    assert [(record.methods, record.fuser, record.role) for record in records] == [
+        (("baseline",), "none", "reference"),
+        (("baseline",), "joint", "control"),
+        (("baseline", "experts"), "kl", "run"),
+        (("baseline", "experts"), "soft", "run"),
+    ]
+    assert ltbench.run(config) == records[2]
+    (only,) = ltbench.run_records(RunConfig(methods=("baseline",), controls=False, settings=settings, **TINY))
+    assert only == records[0]
+
+
+PLUGIN = """
+from ltbench.plugin import FuserSpec, hookimpl
+from ltbench.fuser import Fuser
+
+@hookimpl
+def ltbench_fusers():
+    yield FuserSpec("first", target="first_alone:First")
+
+@hookimpl
+def ltbench_after_record(run, record):
+    print("heard of", record.fuser)
+
+class First(Fuser):
+    def fuse(self, members):
+        return members[0].logits.log_softmax(dim=1)
+"""
+
+
+def test_plugin_files_are_loaded_for_the_time_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "first_alone.py").write_text(PLUGIN)
+    asked = {"methods": ("baseline",), "fusers": ("first",), "settings": {"baseline": BASELINE}, **TINY}
+    config = RunConfig(plugins=[tmp_path / "first_alone.py"], **asked)
+    record = ltbench.run(config)
+    assert record.fuser == "first"
+    assert "heard of first" in capsys.readouterr().out
+    assert "first-alone.py" in {name.replace("_", "-") for name in record.environment.plugins}
+    with pytest.raises(UsageError, match="unknown fuser 'first'"):
+        ltbench.run(RunConfig(**asked))
+    ltbench.run(RunConfig(methods=("baseline",), settings={"baseline": BASELINE}, **TINY))
+    assert "heard of" not in capsys.readouterr().out
+
+
+def test_where_a_plugin_file_lies_is_in_no_record(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "first_alone.py").write_text(PLUGIN)
+    config = RunConfig(
+        plugins=[tmp_path / "here" / "first_alone.py"], methods=("baseline",), settings={"baseline": BASELINE}, **TINY
+    )
+    record = ltbench.run(config)
+    assert "plugins" not in record.config
+    assert str(tmp_path) not in record.model_dump_json()
+    assert record.config_hash == ltbench.run(config.model_copy(update={"plugins": ()})).config_hash
+
+
+def test_a_plugin_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match="plugin file .*nowhere.py: no such file"):
+        ltbench.run(RunConfig(methods=("baseline",), plugins=["nowhere.py"]))
 
 
 def test_records_are_kept_and_read_back_as_a_table(tmp_path) -> None:

@@ -11,8 +11,8 @@ from ltbench.cli.group import Session, cli
 from ltbench.cli.signals import end_as_interrupted
 from ltbench.cli.streams import give_up_output, open_standard_streams, output_failed
 from ltbench.common.terminal import harmless_streams
-from ltbench.engine.machine.world import is_launched
-from ltbench.errors import DataError, Interrupted, LtbenchError, UsageError, out_of_memory
+from ltbench.engine.machine.world import is_launched, is_main
+from ltbench.errors import DataError, Interrupted, LtbenchError, StopRun, UsageError, out_of_memory
 
 INTERRUPTED = 130
 BROKEN_PIPE = 1
@@ -71,6 +71,10 @@ def _interrupted(error: BaseException) -> int:
 def _explain(error: Exception) -> int:
     if no_memory := out_of_memory(error):
         error = no_memory
+    if isinstance(error, StopRun):
+        if is_main():
+            _print_error(f"{error} The same command goes on from here.", "Stopped")
+        return error.exit_code
     if isinstance(error, LtbenchError):
         if not (is_launched() and _lost_a_process(error)):
             _print_error(str(error))
@@ -111,10 +115,10 @@ def _lost_a_process(error: BaseException | None) -> bool:
     return False
 
 
-def _print_error(message: str) -> None:
+def _print_error(message: str, what: str = "Error") -> None:
     from rich.text import Text
 
     from ltbench.common.terminal import console
 
     with contextlib.suppress(OSError):  # standard error may be full, too
-        console(stderr=True, soft_wrap=True).print(Text.assemble(("Error: ", "bold red"), message))
+        console(stderr=True, soft_wrap=True).print(Text.assemble((f"{what}: ", "bold red"), message))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from ltbench.engine.machine.world import LAUNCHED, read_world, usable_cores
-from ltbench.errors import Interrupted, LtbenchError, UsageError
+from ltbench.errors import Interrupted, LtbenchError, StopRun, UsageError
 
 POLL_SECONDS = 0.2
 SECONDS_TO_END = 10
@@ -40,7 +40,8 @@ def launch(num_processes: int) -> int:
     """Start this command N times and wait; returns the exit code of a process that failed, else 0.
 
     Processes know each other by the environment variables that torch.distributed reads. When one fails the others, which
-    would wait for it forever, are ended; so are all where this process is interrupted.
+    would wait for it forever, are ended; so are all where this process is interrupted. A run that a plugin stops ends on each
+    of them by itself.
 
     Raises:
         LtbenchError: a process was killed.
@@ -75,7 +76,7 @@ def launch(num_processes: int) -> int:
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
     while True:
         codes = [process.poll() for process in processes]
-        if failed := [code for code in codes if code]:
+        if failed := [code for code in codes if code and (code != StopRun.exit_code or None not in codes)]:
             # A process that loses another one fails, too, with 1.
             code = next((code for code in failed if code != LtbenchError.exit_code), failed[0])
             if code < 0:

@@ -1,7 +1,6 @@
 """Planning a run: which stages it needs, which of them are cached, which posteriors are evaluated."""
 
 import hashlib
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from ltbench.data.base import Dataset
 from ltbench.data.folds import fold_rule
 from ltbench.engine.reasons import reason
 from ltbench.engine.stages import make_stage
-from ltbench.errors import LtbenchError, UsageError
+from ltbench.errors import UsageError
 from ltbench.plan import NO_FUSER, Evaluation, Run
 from ltbench.registry.manager import plugins
+from ltbench.results.record import Role
 from ltbench.results.stage import Stage
-from ltbench.settings.recipe_files import controls_of, requirements
+from ltbench.settings.recipe_files import control_fusers, controls_of, dependency_order, reference_methods, requirements
 from ltbench.settings.recipes import Resolved
 
 
@@ -44,26 +44,38 @@ def make_plan(resolved: Resolved, dataset: Dataset, precision: str, root: Path) 
 
 
 def evaluations_of(resolved: Resolved) -> list[Evaluation]:
-    """References and controls first, then every fuser asked for; partial methods stand nowhere alone.
+    """References and controls first, then each method alone, then every fuser asked for; partial methods stand nowhere alone.
+
+    What is asked for and is a reference, too, has that role, with or without controls.
 
     Raises:
         UsageError: what is asked for makes no posterior without a fuser.
     """
-    refuse_unfused(resolved.config)
-    required = [name for name in resolved.order if name in _required_by_some_method() and not is_partial(name)]
-    controls = [name for name in plugins().fusers.names() if plugins().fusers.get(name).spec.control]
-    wanted = [Evaluation((name,), NO_FUSER, "reference") for name in required]
-    wanted += [Evaluation((name,), fuser, "control") for name in required for fuser in controls]
-    wanted += [
-        Evaluation((name,), NO_FUSER, "control")
-        for name in controls_of(resolved.config.methods)
-        if not is_partial(name)
-    ]
-    wanted += [Evaluation(resolved.config.methods, fuser, "run") for fuser in resolved.config.fusers or (NO_FUSER,)]
-    first: dict[tuple[tuple[str, ...], str], Evaluation] = {}
-    for evaluation in wanted:
-        first.setdefault((evaluation.methods, evaluation.fuser), evaluation)
-    return list(first.values())
+    config = resolved.config
+    refuse_unfused(config)
+    alone = [((name,), NO_FUSER) for name in config.methods if not is_partial(name)]
+    asked = [(config.methods, fuser) for fuser in config.fusers or (NO_FUSER,)]
+    special = _special_roles(resolved)
+    wanted = dict.fromkeys([*special, *alone, *asked] if config.controls else asked)
+    return [Evaluation(*one, special.get(one, "run"), beside=one not in asked) for one in wanted]
+
+
+def _special_roles(resolved: Resolved) -> dict[tuple[tuple[str, ...], str], Role]:
+    """(methods, fuser) -> role of the references of a run, of their calibrations, and of its methods' controls."""
+    known = reference_methods()
+    references = [name for name in resolved.order if name in known and not is_partial(name)]
+    roles: dict[tuple[tuple[str, ...], str], Role] = {((name,), NO_FUSER): "reference" for name in references}
+    roles |= {((name,), fuser): "control" for name in references for fuser in control_fusers()}
+    for name in controls_of(resolved.config.methods) if resolved.config.controls else ():
+        if not is_partial(name):
+            roles.setdefault(((name,), NO_FUSER), "control")
+    return roles
+
+
+def compared(run: Run) -> list[str]:
+    """Methods whose stages are there for comparison alone: nothing that is asked for starts from them."""
+    needed = dependency_order(run.config.methods)
+    return [stage.method for stage in run.stages if stage.method not in needed]
 
 
 def refuse_unfused(config: RunConfig) -> None:
@@ -83,15 +95,6 @@ def refuse_unfused(config: RunConfig) -> None:
 def is_partial(method: str) -> bool:
     """Whether its members are one classifier only once they are fused (``MethodSpec.partial``)."""
     return plugins().methods.get(method).spec.partial
-
-
-def _required_by_some_method() -> set[str]:
-    """A method that requires one that is not there is no concern of a run without it."""
-    found: set[str] = set()
-    for name in plugins().methods.names():
-        with suppress(LtbenchError):
-            found |= set(requirements(name).values())
-    return found
 
 
 def _shared_inputs(config: RunConfig, dataset: Dataset, precision: str) -> dict[str, Any]:
@@ -130,11 +133,11 @@ def _file_hash(path: Path, key: str) -> str:
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """The plan as plain values, for ``--dry-run --json``."""
+    """The plan as plain values, for ``--dry-run --json``; ``compared``: the stage is there for comparison alone."""
     return {
         "run": run.name,
         "folder": str(run.folder),
-        "stages": [_described(stage) for stage in run.stages],
+        "stages": [{**_described(stage), "compared": stage.method in compared(run)} for stage in run.stages],
         "evaluations": [{"methods": list(e.methods), "fuser": e.fuser, "role": e.role} for e in run.evaluations],
         "config": run.config.model_dump(mode="json"),
     }

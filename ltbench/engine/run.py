@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from ltbench.common.cache import cache_dir
 from ltbench.common.files import copy_folder
@@ -19,19 +18,21 @@ from ltbench.engine.context import StageContext, build, check_built, confirm, fi
 from ltbench.engine.evaluation.evaluate import fuser_class
 from ltbench.engine.evaluation.inference import FeatureStore
 from ltbench.engine.evaluations import Evaluations
+from ltbench.engine.hooks import Hooks
 from ltbench.engine.keys.keys import evaluation_code
 from ltbench.engine.machine.compute import Compute
 from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.mending import clear_away, refuse_to_train
-from ltbench.engine.planning import make_plan
+from ltbench.engine.planning import compared, make_plan
 from ltbench.engine.processes import await_file, check_processes
 from ltbench.engine.recording import RecordMaker
 from ltbench.engine.stage_logits import StageLogits
 from ltbench.engine.stages import draft_of, lock, open_draft, publish, read_draft, write_weights
 from ltbench.engine.workbench import Workbench, make_feature_store, make_workbench
+from ltbench.errors import StopRun
 from ltbench.method import Member
 from ltbench.plan import NO_FUSER, Evaluation, Run
-from ltbench.registry.manager import plugin_code, plugins
+from ltbench.registry.manager import plugin_code, plugin_files, plugins
 from ltbench.results.logits import LogitsFolder, check_complete, joined, read_logits
 from ltbench.results.marks import Mark, new_mark
 from ltbench.results.record import Record
@@ -45,23 +46,37 @@ from ltbench.settings.recipes import Resolved, resolve_config
 def run(config: RunConfig, *, results: Path | None = None) -> Record:
     """Run one configuration and return its record (the first fuser's, if several are asked for).
 
-    Stages that are in the cache are not trained again. All records, the references' and controls' too, lie in
-    ``<cache>/runs/<run>/records``, and below ``results`` where that is given.
+    Stages that are in the cache are not trained again. All records lie in ``<cache>/runs/<run>/records``, and below
+    ``results`` where that is given; :func:`run_records` returns them.
 
     Of several processes (torchrun, accelerate launch) every one calls this with the same settings, and gets the record.
 
     Raises:
+        StopRun: a plugin's hook has stopped the run; the same call goes on from there.
         LtbenchError: see the exit codes of :mod:`ltbench.errors`.
     """
-    engine = Engine(resolve_config(config), Reporter(quiet=True))
-    records = engine.execute(results)
-    asked = engine.plan.config
-    wanted = (asked.methods, (asked.fusers or (NO_FUSER,))[0])
+    plan, records = _run(config, results)
+    wanted = plan.config.methods, (plan.config.fusers or (NO_FUSER,))[0]
+    return next(record for record in records if (record.methods, record.fuser) == wanted)
+
+
+def run_records(config: RunConfig, *, results: Path | None = None) -> list[Record]:
+    """:func:`run`, and all records of the run, as they stand in its table.
+
+    First references (``record.role``: ``reference``) and controls (``control``), then each method alone and what was asked
+    for (``run``). With ``RunConfig(controls=False)`` what was asked for is all there is. Raises as :func:`run`.
+    """
+    return _run(config, results)[1]
+
+
+def _run(config: RunConfig, results: Path | None) -> tuple[Run, list[Record]]:
+    with plugin_files(config.plugins):
+        engine = Engine(resolve_config(config), Reporter(quiet=True))
+        records = [record for _, record in engine.execute(results)]
+        texts = engine.compute.from_main([record.model_dump_json() for record in records])
     if not engine.compute.is_main:
-        return Record.model_validate_json(engine.compute.from_main(""))
-    record = next(record for evaluation, record in records if (evaluation.methods, evaluation.fuser) == wanted)
-    engine.compute.from_main(record.model_dump_json())
-    return record
+        records = [Record.model_validate_json(text) for text in texts]
+    return engine.plan, records
 
 
 class Engine:
@@ -89,6 +104,7 @@ class Engine:
         self.plan: Run = make_plan(resolved, self.dataset, self.compute.precision, self.cache)
         if evaluations is not None:
             self.plan = replace(self.plan, evaluations=list(evaluations))
+        self.hooks = Hooks(self.plan, self.compute)
         # Read before anything is trained: what is edited meanwhile is not what runs.
         self._code = {name: evaluation_code(fuser_class(name)) for name in {e.fuser for e in self.plan.evaluations}}
         self.bench = self._workbench()
@@ -108,21 +124,25 @@ class Engine:
 
         Args:
             train: False refuses a run whose stages are not all in the cache.
+
+        Raises:
+            StopRun: a plugin's hook asks for it, on every process. What was computed lies where the next run finds it.
         """
         if not train:
             refuse_to_train(self.plan.stages, self.compute)
         try:
             check_processes(self.compute, self.cache, self.plan)
-            plugins().call("ltbench_before_run", run=self.plan)
+            self.hooks.before_run()
             self._clear_away([stage.method for stage in self.plan.stages if not stage.evaluated])
             for stage in self.plan.stages:
                 self.ensure(stage)
             self.infer()
-            records = self.evaluate(results) if self.compute.is_main else []
+            with self.hooks.together():
+                records = self.evaluate(results) if self.compute.is_main else []
             self.compute.wait()
             return records
         except BaseException as error:
-            plugins().call("ltbench_on_run_error", run=self.plan, error=error)
+            self.hooks.on_error(error)
             raise
 
     def _clear_away(self, used: Collection[str]) -> bool:
@@ -134,6 +154,8 @@ class Engine:
             return
         with lock(stage, self.reporter.line) if self.compute.is_main else nullcontext():
             if not self.compute.from_main(stage.done):
+                if stage.method in compared(self.plan):
+                    self.reporter.line(f"{stage.method} is trained for comparison alone; --no-controls leaves it out")
                 self._train(stage)
             self.compute.wait()
             await_file(stage.folder / "stage.json")
@@ -146,6 +168,7 @@ class Engine:
         members = build(method, context)
         check_built(stage.method, members)
         fit(method, context, members)
+        self.hooks.insist()
         seconds = time.perf_counter() - started
         seal = write_weights(stage, weights_of(members)) if self.compute.is_main else ""
         self.compute.wait()
@@ -199,20 +222,28 @@ class Engine:
 
     def evaluate(self, results: Path | None) -> list[tuple[Evaluation, Record]]:
         """Fuse the stored logits by every fuser of the plan; main process only."""
-        done = []
-        for evaluation in self.plan.evaluations:
-            with self.reporter.working(f"fusing {evaluation.label}"):
-                record = self._evaluations.recall(evaluation)
-                if record is None:
-                    record = self._evaluations.make(evaluation, self.logits_of(evaluation.methods))
-            kept = {save(record, self.plan.folder / "records", sealed=True): record}
-            if results is not None:
-                kept[save(record, results)] = record
-            mark_recomputed(kept, self._mark)
-            plugins().call("ltbench_after_record", run=self.plan, record=record)
-            done.append((evaluation, record))
+        done: list[tuple[Evaluation, Record]] = []
+        try:
+            for evaluation in self.plan.evaluations:
+                done.append((evaluation, self._record(evaluation, results)))
+                self.hooks.after_record(done[-1][1])
+        except StopRun:
+            self._write_run(done)
+            raise
         self._write_run(done)
         return done
+
+    def _record(self, evaluation: Evaluation, results: Path | None) -> Record:
+        """Taken from the cache or made, and saved."""
+        with self.reporter.working(f"fusing {evaluation.label}"):
+            record = self._evaluations.recall(evaluation)
+            if record is None:
+                record = self._evaluations.make(evaluation, self.logits_of(evaluation.methods))
+        kept = {save(record, self.plan.folder / "records", sealed=True): record}
+        if results is not None:
+            kept[save(record, results)] = record
+        mark_recomputed(kept, self._mark)
+        return record
 
     @cached_property
     def _mark(self) -> Mark:
@@ -260,14 +291,13 @@ class Engine:
         )
 
     def _workbench(self) -> Workbench:
-        plan, compute = self.plan, self.compute  # not self, as in _context
-
-        def after_epoch(stage: str, epoch: int, metrics: dict[str, Any]) -> None:
-            if compute.is_main:
-                plugins().call("ltbench_after_epoch", run=plan, stage=stage, epoch=epoch, metrics=metrics)
-
         return make_workbench(
-            self.resolved.config, self.dataset, compute, self._feature_store(), self.reporter, after_epoch
+            self.resolved.config,
+            self.dataset,
+            self.compute,
+            self._feature_store(),
+            self.reporter,
+            self.hooks.after_epoch,
         )
 
     def _context(self, method: str, folder: Path | None) -> StageContext:

@@ -14,12 +14,12 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pluggy
 
 from ltbench import hookspecs
-from ltbench.errors import LtbenchError, PluginError, did_you_mean, out_of_memory
+from ltbench.errors import LtbenchError, PluginError, StopRun, UsageError, did_you_mean, out_of_memory
 from ltbench.plugin import API_VERSION, DatasetSpec, FuserSpec, MethodSpec, Spec
 from ltbench.registry.discovery import Candidate, from_entry_points, from_file
 from ltbench.registry.lookup import PluginRecord, Registry, Status, normalized, one_line
@@ -29,6 +29,9 @@ _REGISTRATION: dict[str, type[Spec]] = {
     "ltbench_fusers": FuserSpec,
     "ltbench_datasets": DatasetSpec,
 }
+
+STOPPING = ("ltbench_before_run", "ltbench_after_epoch", "ltbench_after_record")
+"""Hooks in which :class:`ltbench.StopRun` ends the run. Elsewhere it is a failure like any other."""
 
 
 class Plugins:
@@ -75,19 +78,27 @@ class Plugins:
     def call(self, hook: str, **kwargs: Any) -> list[Any]:
         """What the plugins' implementations of ``hook`` return, in one list; what they yield is put into it one by one.
 
-        Each is called alone. One that fails is recorded as broken and costs a line on stderr the first time.
+        Each is called alone. One that fails is recorded as broken and costs a line on stderr the first time. A run ends when
+        all have been called.
 
         Raises:
+            StopRun: one asks for it, in a hook that may (:data:`STOPPING`); of several the first.
             PluginError: one failed, and ``LTBENCH_STRICT_PLUGINS`` is 1.
         """
-        answers = []
+        answers, stops = [], []
         for record, values, error in self._calls(hook, kwargs):
-            if error is not None and is_strict():
+            answers += values
+            if error is None:
+                continue
+            if _may_stop(error, hook):
+                stops.append(StopRun(error.reason, str(record)))
+            elif is_strict():
                 raise PluginError(f"{_line(record)} (LTBENCH_STRICT_PLUGINS is set.)") from error
-            if error is not None and (record.source, hook) not in self._warned:
+            elif (record.source, hook) not in self._warned:
                 self._warned.add((record.source, hook))
                 _warn(record)
-            answers += values
+        if stops:
+            raise stops[0]
         return answers
 
     def checks(self) -> list[tuple[PluginRecord, list[Any]]]:
@@ -106,7 +117,7 @@ class Plugins:
     def _calls(
         self, hook: str, kwargs: dict[str, Any]
     ) -> Iterator[tuple[PluginRecord, list[Any], BaseException | None]]:
-        """Each plugin that implements ``hook``: its answers, or the error that is noted in its record."""
+        """Each plugin that implements ``hook``: its answers, or its error, which is noted in its record unless it may stop."""
         implementing = {id(impl.plugin) for impl in getattr(self._manager.hook, hook).get_hookimpls()}
         for record, plugin in self._loaded:
             if id(plugin) in implementing:
@@ -116,7 +127,8 @@ class Plugins:
                     values = list(self._call_alone(plugin, hook, **kwargs))
                 except (Exception, SystemExit) as caught:
                     error = caught
-                    _mark_broken(record, error, f"{hook} failed: ")
+                    if not _may_stop(error, hook):
+                        _mark_broken(record, error, f"{hook} failed: ")
                 yield record, values, error
 
     def _load(self, candidate: Candidate) -> None:
@@ -205,6 +217,28 @@ def add_plugin_file(file: Path) -> None:
         use_plugin_files([*_files, file])
 
 
+@contextmanager
+def plugin_files(files: Iterable[Path]) -> Iterator[None]:
+    """Take these files for plugins, beside those that are, as long as the block runs.
+
+    Raises:
+        UsageError: one is not there.
+    """
+    global _files, _loaded
+    before = _files, _loaded
+    more = [path.resolve() for path in files]
+    if absent := [path for path in more if not path.is_file()]:
+        raise UsageError(f"plugin file {absent[0]}: no such file.")
+    known = [path.resolve() for path in _files]
+    if new := [path for path in dict.fromkeys(more) if path not in known]:
+        use_plugin_files([*_files, *new])
+    try:
+        yield
+    finally:
+        if new:
+            _files, _loaded = before
+
+
 def examine_plugins() -> Plugins:
     """The plugins of this process, found at the first call; for those who report on them. Says and refuses nothing."""
     global _loaded  # noqa: PLW0603
@@ -234,7 +268,8 @@ def plugins() -> Plugins:
 def plugin_code(kind: str, who: str | type, doing: str) -> Iterator[None]:
     """The boundary around code of a plugin: what it raises there is the plugin's failure, and says so.
 
-    Errors meant for users, an interrupt and a lack of memory stay what they are; ``sys.exit`` ends no run.
+    Errors meant for users, an interrupt, a hook's :class:`ltbench.StopRun` and a lack of memory stay what they are;
+    ``sys.exit``, or a StopRun of the code's own, ends no run.
 
     Args:
         kind: ``method``, ``fuser`` or ``dataset``.
@@ -246,9 +281,9 @@ def plugin_code(kind: str, who: str | type, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except LtbenchError:
-        raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, LtbenchError) and not (isinstance(error, StopRun) and not error.plugin):
+            raise
         if no_memory := out_of_memory(error):
             raise no_memory from error
         raise PluginError(
@@ -264,6 +299,10 @@ def _named(kind: str, who: str | type) -> str:
         if names & {registry.name_of(entry), entry.qualified, entry.spec.target}:
             return f"{kind} '{registry.name_of(entry)}' of {entry.plugin}"
     return f"{kind} '{who if isinstance(who, str) else who.__name__}'"
+
+
+def _may_stop(error: BaseException, hook: str) -> TypeGuard[StopRun]:
+    return hook in STOPPING and isinstance(error, StopRun)
 
 
 def is_strict() -> bool:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbench.data.folds import COLUMNS, fold_rule
+from ltbench.engine.planning import compared
 from ltbench.engine.reasons import reason
 from ltbench.plan import NO_FUSER, Evaluation, Run
 from ltbench.report.console import console
@@ -27,6 +28,8 @@ def print_plan(run: Run, sources: Mapping[str, str]) -> None:
     for stage in run.stages:
         if not stage.done:
             out.print(f"  {stage.method} would be trained: {reason(stage)}", highlight=False, markup=False)
+    for method in compared(run):
+        out.print(_cost(run, method), highlight=False, markup=False)
     for evaluation in run.evaluations:
         note = f"  ({_note(evaluation)})" if _note(evaluation) else ""
         out.print(Text.assemble("  evaluate ", (evaluation.label, "bold"), note))
@@ -38,6 +41,15 @@ def print_plan(run: Run, sources: Mapping[str, str]) -> None:
         if source != "default":
             settings.add_row(key, _value_at(values, key), source)
     out.print(settings)
+
+
+def _cost(run: Run, method: str) -> str:
+    """What a stage for comparison alone costs, where it is still to be trained."""
+    done = next(stage.done for stage in run.stages if stage.method == method)
+    optim = run.config.settings[method].get("optim")
+    epochs = optim.get("epochs") if isinstance(optim, dict) else None
+    cost = "costs no training" if done else f"would be trained{f' for {epochs} epochs' if epochs else ''}"
+    return f"  {method} stands beside for comparison alone and {cost}; --no-controls leaves it out"
 
 
 def _value_at(values: Mapping[str, object], key: str) -> str:
@@ -64,7 +76,7 @@ def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run
     table.add_column("")
     for evaluation, _ in runs[0]:
         rows = [dict(_by_label(records))[evaluation.label].accuracy(rule.name) for records in runs]
-        style = "bold" if evaluation.role == "run" else "dim" if evaluation.role == "control" else ""
+        style = "dim" if evaluation.role == "control" else "" if evaluation.beside else "bold"
         table.add_row(
             evaluation.label,
             *(_cell([row.get(c) for row in rows]) for c in COLUMNS),
@@ -82,7 +94,7 @@ def print_records(runs: Sequence[Sequence[tuple[Evaluation, Record]]], plan: Run
 def _note(evaluation: Evaluation) -> str:
     if evaluation.role == "control":
         return "control" if evaluation.fuser == NO_FUSER else "control: calibrated alone"
-    return "alone" if evaluation.role == "reference" else ""
+    return "alone" if evaluation.role == "reference" or evaluation.beside else ""
 
 
 def _by_label(records: Sequence[tuple[Evaluation, Record]]) -> list[tuple[str, Record]]:

@@ -11,7 +11,7 @@ from ltbench.registry.lookup import none_installed
 from ltbench.registry.manager import plugins
 from ltbench.reproduction.spec import RowSpec
 from ltbench.settings.layers import parse_override
-from ltbench.settings.recipe_files import dependency_order
+from ltbench.settings.recipe_files import companions_of, control_fusers, dependency_order
 from ltbench.settings.recipes import FIELDS, Resolved, resolve
 
 
@@ -106,7 +106,7 @@ def any_job(asked: Asked) -> Job:
 def _job(own: tuple[str, ...], rows: dict[str, RowSpec], asked: Asked) -> Job:
     methods = _each_once(name for row in rows.values() for name in row.methods)
     fusers = _each_once(row.fuser for row in rows.values() if row.fuser != NO_FUSER)
-    taking_part = {*dependency_order(methods), *fusers, *_control_fusers()}
+    taking_part = {*dependency_order([*methods, *companions_of(methods)[0]]), *fusers, *control_fusers()}
     known = {*plugins().methods.names(), *plugins().fusers.names()}
     # resolve() refuses a section that takes no part in its run; here another run may be meant. Unknown names it shall see.
     about = [text for text in asked.overrides if not (_section(text) in known and _section(text) not in taking_part)]
@@ -116,11 +116,6 @@ def _job(own: tuple[str, ...], rows: dict[str, RowSpec], asked: Asked) -> Job:
 def _section(override: str) -> str:
     name = next(iter(parse_override(override).values))
     return "" if name in FIELDS else name
-
-
-def _control_fusers() -> list[str]:
-    registry = plugins().fusers
-    return [registry.name_of(entry) for entry in registry.entries() if entry.spec.control]
 
 
 def _each_once(names: Iterable[str]) -> tuple[str, ...]:

@@ -87,8 +87,8 @@ class Record(LaterPart):
 
     Attributes:
         methods, fuser: what was fused and how; ``none``: a single full member as it is.
-        role: ``run``: what was asked for; ``reference``: a required method alone; ``control``: a calibration applied to
-            a required method alone, or a method that stands beside one as its control.
+        role: ``run``: what was asked for, or a method of it alone; ``reference``: a method alone that others start from or
+            have to beat; ``control``: such a one calibrated, or a method that stands beside one as its control.
         config: the resolved settings of this row alone (:func:`row_config`); ``config_hash``: see :func:`config_hash`.
         fold_rule: the rule of the run; ``metrics`` hold every rule: rule -> fold -> top-1 accuracy in percent.
         per_class_correct, per_class_total: C counts of test samples.
@@ -267,7 +267,7 @@ def row_config(config: Mapping[str, Any], methods: Sequence[str], order: Iterabl
     """The part of a run's resolved settings that decides one row: equal rows of different runs have equal hashes.
 
     The folders of images and lists are left out: they say something about a machine and nothing about the row. So are the
-    permission ``backbone.unused``, and what :data:`_LATER` names.
+    permission ``backbone.unused``, ``controls``, which speaks of other rows, and what :data:`_LATER` names.
 
     Args:
         config: :class:`ltbench.config.RunConfig` as plain values.
@@ -291,6 +291,7 @@ def _without_later(config: Mapping[str, Any]) -> dict[str, Any]:
     for (table, key), unsaid in _LATER.items():
         if table in kept and kept[table].get(key, unsaid) == unsaid:
             kept[table] = {name: value for name, value in kept[table].items() if name != key}
+    kept.pop("controls", None)
     return {name: value for name, value in kept.items() if value or name != "evaluation"}
 
 

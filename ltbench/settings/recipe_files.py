@@ -1,13 +1,14 @@
 """Finds the recipes (``<dataset>/<method>.toml``) that a run starts from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from ltbench.errors import PluginError, UsageError
+from ltbench.errors import LtbenchError, PluginError, UsageError
 from ltbench.plugin import DatasetSpec, MethodSpec
 from ltbench.registry.lookup import Registry
 from ltbench.registry.manager import plugins
@@ -70,11 +71,54 @@ def controls_of(methods: Iterable[str]) -> dict[str, str]:
     }
 
 
+def reference_methods() -> set[str]:
+    """Methods that stand alone beside runs: those that say so, and those that some installed method starts from.
+
+    A method that requires one that is not there is no concern of a run without it.
+    """
+    registry = plugins().methods
+    found = {registry.name_of(entry) for entry in registry.entries() if entry.spec.reference}
+    for name in registry.names():
+        with suppress(LtbenchError):
+            found |= set(requirements(name).values())
+    return found
+
+
+def control_fusers() -> list[str]:
+    """Fusers that are applied to each reference of a run (``FuserSpec.control``)."""
+    registry = plugins().fusers
+    return [registry.name_of(entry) for entry in registry.entries() if entry.spec.control]
+
+
+def companions_of(methods: Sequence[str], wanted: bool = True) -> tuple[dict[str, str], list[str]]:
+    """What is trained beside these methods, each with the method whose settings hold for it, too; and notes.
+
+    Controls of the methods (:func:`controls_of`), and references (``MethodSpec.reference``) that the methods do not start
+    from. For these hold the settings of the stage that the first method starts from: they are trained as long as that.
+    A reference that cannot be loaded is left out with a note. Nothing is beside them if it is not ``wanted``.
+    """
+    if not wanted:
+        return {}, []
+    registry, order = plugins().methods, dependency_order(methods)
+    beside, notes = controls_of(methods), list[str]()
+    for entry in registry.entries():
+        name = registry.name_of(entry)
+        if entry.spec.reference and name not in order:
+            try:
+                registry.load(name)
+                dependency_order([name])
+            except LtbenchError as error:
+                notes.append(f"no reference '{name}' beside this run: {error}")
+            else:
+                beside.setdefault(name, order[0])
+    return beside, notes
+
+
 def layers_of_controls(layers: Sequence[Layer], controls: Mapping[str, str]) -> list[Layer]:
     """What the layers say of a method, said of its controls: they must differ from it in nothing else.
 
     Args:
-        controls: as :func:`controls_of` gives them.
+        controls: control -> method, as :func:`companions_of` gives them.
     """
     found = []
     for layer in layers:
@@ -85,12 +129,15 @@ def layers_of_controls(layers: Sequence[Layer], controls: Mapping[str, str]) -> 
     return found
 
 
-def recipe_layers(dataset: DatasetSpec, order: Iterable[str], others: bool = False) -> tuple[list[Layer], list[str]]:
+def recipe_layers(
+    dataset: DatasetSpec, order: Iterable[str], beside: Collection[str] = (), others: bool = False
+) -> tuple[list[Layer], list[str]]:
     """The recipes of ``order``, as they lie on each other, and a note for each method that has none.
 
     A method's own recipe lies on that of the method that its spec names (``MethodSpec.recipe``), and so on.
 
     Args:
+        beside: methods that are merely compared with: their recipes give them their own sections, and decide nothing else.
         others: the run has another dataset, which shall stand in the sources.
     """
     folder, layers, notes = _recipe_folder(dataset), [], []
@@ -110,9 +157,8 @@ def recipe_layers(dataset: DatasetSpec, order: Iterable[str], others: bool = Fal
                 raise UsageError(
                     f"recipe = {layer.values['recipe']!r} (from {layer.source}): a recipe takes no other's place."
                 )
-            layers.append(
-                layer if owner.name == name else _renamed(layer, owner.name, name, filtered=owner is not method)
-            )
+            layer = layer if owner.name == name else _renamed(layer, owner.name, name, filtered=owner is not method)
+            layers.append(Layer(layer.source, {name: layer.values.get(name, {})}) if name in beside else layer)
     return layers, notes
 
 

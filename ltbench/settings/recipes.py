@@ -31,14 +31,21 @@ from ltbench.settings.layers import (
     read_toml,
     source_of,
 )
-from ltbench.settings.recipe_files import controls_of, dependency_order, layers_of_controls, recipe_layers, typed_name
+from ltbench.settings.recipe_files import (
+    companions_of,
+    control_fusers,
+    dependency_order,
+    layers_of_controls,
+    recipe_layers,
+    typed_name,
+)
 from ltbench.settings.suggested import in_words, suggested_layers
 
 if TYPE_CHECKING:
     from ltbench.fuser import FuserConfig
     from ltbench.method import MethodConfig
 
-FIELDS = frozenset(RunConfig.model_fields) - {"settings"}
+FIELDS = frozenset(RunConfig.model_fields) - {"settings", "plugins"}
 """Top-level keys of a file or of ``--set`` that are no section of a method or fuser."""
 
 OPTIONS = ("dataset", "options")
@@ -51,7 +58,7 @@ class Resolved:
 
     Attributes:
         config: with every default filled in; ``settings`` has a section for each method of ``order`` and each fuser.
-        order: the methods, all that they require and their controls, each after what it requires.
+        order: the methods and all that they require, each after what it requires; then references and controls.
         method_configs: for each method of ``order``.
         fuser_configs: for each fuser of the run and each control fuser (``FuserSpec.control``).
         dataset_options: of the dataset class's ``Options``.
@@ -60,7 +67,8 @@ class Resolved:
         notes: what a user should know: what the dataset suggests, methods without a recipe, sections that this run does not
             use.
         hash: sha256 of the canonical JSON of ``config`` without the seed, ``dataset.root`` and ``dataset.options.lists``:
-            those say where images and lists lie, not which they are. Also without ``backbone.unused``, a mere permission.
+            those say where images and lists lie, not which they are. Also without ``backbone.unused``, a mere permission,
+            and without ``controls`` where they are wanted.
     """
 
     config: RunConfig
@@ -74,6 +82,8 @@ class Resolved:
     @property
     def hash(self) -> str:
         left_out: Any = {"seed": True, "dataset": {"root": True, "options": {"lists"}}, "backbone": {"unused"}}
+        if self.config.controls:
+            left_out["controls"] = True
         return digest(self.config.model_dump(mode="json", exclude=left_out))
 
 
@@ -88,6 +98,7 @@ def resolve(
     backbone: str | None = None,
     seed: int | None = None,
     folds: str | None = None,
+    controls: bool | None = None,
     config_files: Sequence[Path] = (),
     overrides: Sequence[str] = (),
 ) -> Resolved:
@@ -110,6 +121,7 @@ def resolve(
         ("--backbone", "backbone", backbone),
         ("--seed", "seed", seed),
         ("--folds", "folds", folds),
+        ("--controls" if controls else "--no-controls", "controls", controls),
     ]
     layers = [read_toml(file, str(file)) for file in config_files]
     layers += [Layer(option, {key: value}) for option, key, value in options if value is not None]
@@ -128,11 +140,13 @@ def _resolve(user: list[Layer]) -> Resolved:
     run_keys = Keys({(): RunConfig}, sections=[*registry.methods.names(), *registry.fusers.names()])
     _refuse_unknown_sections(user, run_keys)
     chosen = _chosen(user, run_keys)
-    beside = controls_of(chosen.methods)
+    asked, (beside, notes) = dependency_order(chosen.methods), companions_of(chosen.methods, chosen.controls)
     order = dependency_order([*chosen.methods, *beside])
     user = [*layers_of_controls(user, beside), *user]
     donor = _recipe_dataset(chosen)
-    recipes, notes = recipe_layers(registry.datasets.get(donor).spec, order, others=donor != chosen.dataset.name)
+    recipes, without = recipe_layers(
+        registry.datasets.get(donor).spec, order, set(order) - set(asked), others=donor != chosen.dataset.name
+    )
     _refuse_unknown_sections(recipes, run_keys)
     recipes = [*_own_fusers(chosen.methods), *only_about(recipes, "dataset", chosen.dataset.name, unnamed=donor)]
     found, merged = _checked(order, _about_the_chosen(recipes, user, chosen.dataset.name), run_keys)
@@ -147,16 +161,15 @@ def _resolve(user: list[Layer]) -> Resolved:
         layers = _about_the_chosen([*lowest, *recipes], user, chosen.dataset.name)
         found, merged = _checked(order, layers, run_keys)
     unused = _unused_sections(user, {*found.method_configs, *found.fuser_configs})
-    return replace(found, notes=[*in_words(suggested, merged), *notes, *unused])
+    return replace(found, notes=[*in_words(suggested, merged), *notes, *without, *unused])
 
 
 def _checked(order: list[str], layers: list[Layer], run_keys: Keys) -> tuple[Resolved, Merged]:
     """The settings that these layers come to, checked, and where each is from."""
     registry = plugins()
     config = _check_run(run_keys, merge(layers))
-    controls = [registry.fusers.name_of(entry) for entry in registry.fusers.entries() if entry.spec.control]
     asked = [typed_name(registry.fusers, name) for name in config.fusers]
-    fusers = list(dict.fromkeys([*asked, *controls]))
+    fusers = list(dict.fromkeys([*asked, *(control_fusers() if config.controls else [])]))
     _refuse_shared_names([*order, *fusers])
 
     models: dict[KeyPath, type[BaseModel]] = {
@@ -276,6 +289,8 @@ def _refuse_unknown_sections(layers: list[Layer], keys: Keys) -> None:
         for name, value in layer.values.items():
             if name not in FIELDS and name not in keys.sections:
                 key = f"{_first_key(name, value)} (from {layer.source})"
+                if name == "plugins":
+                    raise UsageError(f"{key}: give 'plugins' with --plugin FILE, before the command.")
                 raise UsageError(
                     f"{key}: '{name}' is neither a setting of the run nor a known method or fuser."
                     f"{keys.suggestion((name,))} Hyperparameters are written as METHOD.KEY."

@@ -9,7 +9,7 @@ from ltbench.errors import LtbenchError
 from ltbench.registry.lookup import Registry
 from ltbench.registry.manager import plugins
 from ltbench.results.record import Record
-from ltbench.settings.recipe_files import controls_of, dependency_order, requirements
+from ltbench.settings.recipe_files import control_fusers, controls_of, dependency_order, reference_methods
 
 Found = tuple[Literal["ok", "failed", "unknown"], str]
 
@@ -88,22 +88,14 @@ def _methods(record: Record) -> Iterator[Found]:
         )
     if record.role == "run":
         return
-    name, registry = record.methods[0], plugins()
-    required = {base for method in registry.methods.names() for base in _required(method)}
-    if record.role == "reference" and name not in required:
+    name, references = record.methods[0], reference_methods()
+    if record.role == "reference" and name not in references:
         yield "failed", f"'{name}' is no reference: no installed method starts from it"
     if record.role == "control":
-        calibrated = record.fuser != "none" and registry.fusers.get(record.fuser).spec.control and name in required
+        calibrated = record.fuser in control_fusers() and name in references
         beside = record.fuser == "none" and name in controls_of(_installed_controls())
         if not (calibrated or beside):
             yield "failed", f"'{name}' with fuser '{record.fuser}' is no control of anything"
-
-
-def _required(method: str) -> list[str]:
-    try:
-        return list(requirements(method).values())
-    except LtbenchError:
-        return []
 
 
 def _installed_controls() -> list[str]:

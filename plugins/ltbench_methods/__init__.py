@@ -12,6 +12,7 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         target="ltbench_methods.baseline:Baseline",
         summary="One classifier over all classes, cross entropy, instance-balanced sampling.",
         paper="Sec. 3.1, 4",
+        reference=True,
         ensemble=True,
     )
     yield MethodSpec(

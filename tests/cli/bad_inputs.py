@@ -63,7 +63,7 @@ def plugin(name: str, code: int, says: str, *command: str, **environment: str) -
 def odd(name: str, code: int, says: str, *more: str) -> Bad:
     """A run of the method in that file."""
     quick = [part.replace("baseline.", "odd.") for part in QUICK]
-    return plugin(f"{name}.py", code, says, "run", "-m", "odd", *quick, *more)
+    return plugin(f"{name}.py", code, says, "run", "-m", "odd", "--no-controls", *quick, *more)
 
 
 def named(name: str, says: str) -> Bad:

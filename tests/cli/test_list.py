@@ -85,15 +85,23 @@ def test_runs_come_newest_first_with_their_accuracy(say: Callable[..., str], tmp
     }
     make_run(tmp_path / "cache", "together", **whole)
     make_run(tmp_path / "cache", "alone", **alone)
+    unfused = {**alone, "created": "2026-01-01T10:11:12+00:00", "fusers": []}
+    make_run(tmp_path / "cache", "unfused", **unfused)
     make_run(tmp_path / "cache", "bare")
     rows = [line.split("  ") for line in say("runs").splitlines() if line.startswith(" ")]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    assert cells[-4:-1] == [
+    assert cells[-5:-1] == [
         ["alone", "2026-01-03 10:11", "baseline", "none", "40.0"],
         ["together", "2026-01-02 10:11", "glyphs-lt", "experts+uniform", "joint, kl", "3", "51.9, 47.0"],
+        ["unfused", "2026-01-01 10:11", "baseline", "none", "40.0"],
         ["bare"],
     ]
-    assert [run["name"] for run in json.loads(say("runs", "--json"))] == ["alone", "together", "bare"]
+    assert [run["name"] for run in json.loads(say("runs", "--json"))] == [
+        "alone",
+        "together",
+        "unfused",
+        "bare",
+    ]
 
 
 def test_an_unreadable_run_is_named_and_passed_over(

@@ -36,8 +36,10 @@ def test_controls_are_trained_and_evaluated_beside_their_method() -> None:
         (("base",), "scale"): "control",
         (("plain",), "none"): "control",
         (("other",), "none"): "control",
+        (("treated",), "none"): "run",
         (("treated",), "mean"): "run",
     }
+    assert [e.methods for e in evaluations_of(found) if not e.beside] == [("treated",)]
 
 
 def test_a_control_alone_is_an_ordinary_method() -> None:
@@ -48,7 +50,7 @@ def test_a_control_alone_is_an_ordinary_method() -> None:
 
 def test_in_an_ensemble_the_controls_stay_out_of_the_fused_posterior() -> None:
     found = resolve(methods=["base", "treated"], fusers=["mean"], dataset="bare")
-    assert [e.methods for e in evaluations_of(found) if e.role == "run"] == [("base", "treated")]
+    assert [e.methods for e in evaluations_of(found) if not e.beside] == [("base", "treated")]
 
 
 def test_settings_of_the_method_hold_for_its_controls(recipe: Recipe) -> None:

@@ -29,7 +29,7 @@ Ltb = Callable[..., Outcome]
 
 
 def run_of(method: str) -> tuple[str, ...]:
-    return ("run", "-m", method, *DATA, *settings(**{method: BASELINE}))
+    return ("run", "-m", method, *DATA, *settings(**{method: BASELINE}), "--no-controls")
 
 
 def plugin(name: str) -> Path:

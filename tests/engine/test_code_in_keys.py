@@ -183,6 +183,7 @@ OUTSIDE = {
     "ltbench.registry.discovery": "finds plugins",
     "ltbench.engine.keys.code": "makes keys",
     "ltbench.engine.evaluations": "keeps records under their keys",
+    "ltbench.engine.hooks": "tells plugins, stops runs",
     "ltbench.engine.keys.memo": "makes keys",
     "ltbench.engine.mending": "sets damaged stages aside",
     "ltbench.engine.planning": "makes keys",

@@ -113,7 +113,7 @@ def test_two_processes_train_as_one_does(
     caches = []
     for processes in (1, 2):
         caches.append(tmp_path / str(processes))
-        command = ["--plugin", plugin, "run", "-m", method, "-f", "soft", "--num-processes", processes]
+        command = ["--plugin", plugin, "run", "-m", method, "-f", "soft", "--no-controls", "--num-processes", processes]
         done = in_subprocess([*command, *with_set([v for v in values if v.startswith(kept)]), "--json"], caches[-1])
         assert done.code == 0, done.err
         record = next(one for one in json.loads(done.out)["records"] if one["methods"] == [method])

@@ -428,7 +428,7 @@ def test_a_fuser_opens_no_test_split(at: int) -> None:
 
 def test_a_member_opens_no_test_split_when_it_is_evaluated(ltb, plugin_file, own_cache: Path) -> None:
     path = plugin_file("peeping_head", PEEPING_HEAD)
-    done = ltb("--plugin", path, "run", "-m", "peeping", *DATA, *settings(peeping=BASELINE))
+    done = ltb("--plugin", path, "run", "-m", "peeping", *DATA, *settings(peeping=BASELINE), "--no-controls")
     assert done.code == 3
     assert "the test split of 'glyphs-lt' was opened while members of 'peeping' are evaluated" in done.err
 

@@ -51,7 +51,7 @@ class Cool(Fuser):
         return (members[0].logits * SCALE).log_softmax(dim=1)
 """
 
-RUN_MINE = ["run", "--method", "mine", *DATA, *settings(mine=BASELINE)]
+RUN_MINE = ["run", "--method", "mine", *DATA, *settings(mine=BASELINE), "--no-controls"]
 
 
 @pytest.fixture

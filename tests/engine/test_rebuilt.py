@@ -39,7 +39,7 @@ INSIDE = {
     "register": 'member.head.register_buffer("sharpness", torch.ones(()))',
     "learn": "members[0].head.sharpness.fill_(3.0)",
 }
-RUN = ("run", "--method", "sharpened", *DATA, *settings(sharpened=BASELINE))
+RUN = ("run", "--method", "sharpened", *DATA, *settings(sharpened=BASELINE), "--no-controls")
 
 
 def test_what_a_member_learns_outside_its_weights_is_refused(ltb, plugin_file, own_cache: Path) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 from ltbench.engine.fitting import checkpoint
 from ltbench.engine.fitting.trainee import Trainee
 from ltbench.engine.machine.compute import Compute
+from ltbench.errors import StopRun
 from ltbench.training.optim import OptimConfig
 from ltbench.training.request import TrainingResult
 
@@ -57,6 +58,28 @@ def test_a_killed_training_ends_bit_identical(compute: Compute, tmp_path: Path, 
     )
     assert repeated[:1] == [kills[-1]], "it goes on with the epoch that was lost, not from the start"
     assert (result.best_epoch, result.best_accuracy) == (expected.best_epoch, expected.best_accuracy)
+    assert without_seconds(result) == without_seconds(expected)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_stopped_training_keeps_the_epoch_after_which_it_stopped(
+    compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 1e9)
+    whole, resumed, repeated = network(), network(), []
+    expected = run_toy(whole, OPTIM, compute, tmp_path / "whole")
+
+    def after_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        if epoch == 3:
+            raise StopRun("enough")
+
+    with pytest.raises(StopRun, match="enough"):
+        run_toy(network(), OPTIM, compute, tmp_path / "stopped", after_epoch=after_epoch)
+    result = run_toy(
+        resumed, OPTIM, compute, tmp_path / "stopped", after_epoch=lambda epoch, metrics: repeated.append(epoch)
+    )
+    assert repeated[0] == 4
     assert without_seconds(result) == without_seconds(expected)
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name

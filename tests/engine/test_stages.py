@@ -126,7 +126,7 @@ class Mine(Baseline):
 """
 
 
-TINY_MINE = [*DATA, *settings(mine=BASELINE)]
+TINY_MINE = [*DATA, *settings(mine=BASELINE), "--no-controls"]
 
 
 def test_the_content_of_a_checkpoint_decides_the_key(keys, tmp_path: Path) -> None:

@@ -95,18 +95,15 @@ def fuse_run(
     from ltbench.registry.lookup import one_line
     from ltbench.registry.manager import plugins
     from ltbench.results.runs import find_run, read_run
-    from ltbench.settings.recipe_files import dependency_order
+    from ltbench.settings.recipe_files import companions_of, control_fusers, dependency_order
     from ltbench.settings.recipes import resolve_config
 
     for name in fusers:
         plugins().fusers.get(name)
     stored = read_run(find_run(source))
     config = {**stored["config"], "fusers": list(fusers)}
-    kept = {
-        *dependency_order(tuple(config["methods"])),
-        *fusers,
-        *(n for n in plugins().fusers.names() if plugins().fusers.get(n).spec.control),
-    }
+    beside, _ = companions_of(config["methods"], config.get("controls", True))
+    kept = {*dependency_order([*config["methods"], *beside]), *fusers, *control_fusers()}
     settings = {name: section for name, section in config["settings"].items() if name in kept}
     for name, section in _settings(overrides, fusers).items():
         settings[name] = {**settings.get(name, {}), **section}

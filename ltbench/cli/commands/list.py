@@ -114,7 +114,8 @@ def _read_runs() -> list[dict[str, Any]]:
 
 
 def _run_row(run: dict[str, Any]) -> Sequence[str]:
-    methods, fusers, accuracy = run.get("methods", []), run.get("fusers", []), run.get("all", {})
+    methods, accuracy = run.get("methods", []), run.get("all", {})
+    fusers = run.get("fusers", []) or ["none"] * bool(methods)
     together = "+".join(methods)
     own = [accuracy.get(together if fuser == "none" else f"{together} / {fuser}") for fuser in fusers]
     return (

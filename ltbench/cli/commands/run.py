@@ -73,6 +73,12 @@ Examples:
 @click.option(
     "--folds", metavar="RULE", help="Which classes are many-, medium- and few-shot: paper (default), kang or oltr."
 )
+@click.option(
+    "--controls/--no-controls",
+    default=None,
+    help="Also evaluate references (the baseline, trained if it is not there), controls and each method alone, beside what is "
+    "asked for; the default.",
+)
 @num_processes_option
 @oversubscribe_option
 @results_option()
@@ -93,6 +99,7 @@ def command(
     seed: int | None,
     seeds: str | None,
     folds: str | None,
+    controls: bool | None,
     num_processes: int,
     oversubscribe: bool,
     results: Path | None,
@@ -106,6 +113,9 @@ def command(
 
     Every choice (epochs, temperatures, fusion weights) is made on the validation split. Trained stages are kept and
     reused: another fuser, or another method on the same baseline, trains nothing again.
+
+    The exit code is 0 when the run is done, 5 when a plugin has stopped it (ltbench.StopRun): the same command goes on. Other
+    codes are in docs/architecture.md.
     """
     from ltbench.cli.launch import check_number, launch
     from ltbench.errors import UsageError
@@ -127,6 +137,7 @@ def command(
             backbone=backbone,
             seed=one,
             folds=folds,
+            controls=controls,
             config_files=config_files,
             overrides=overrides,
         )

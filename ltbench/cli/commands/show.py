@@ -158,7 +158,9 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
             "suggests",
             "settings, from what it finds in the images; recipes lie above them" if about.get("suggests") else "",
         ),
-        ("control", "applied to every required method alone, too" if about.get("control") else ""),
+        ("controls", ", ".join(about.get("controls", ()))),
+        ("reference", "trained and shown beside every run" if about.get("reference") else ""),
+        ("control", "applied to every reference alone, too" if about.get("control") else ""),
         (
             "transductive",
             "may look at other samples: ranked in a track of its own" if about.get("transductive") else "",

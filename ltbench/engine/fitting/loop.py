@@ -16,7 +16,7 @@ from ltbench.engine.fitting.optimizers import make_optimizer
 from ltbench.engine.fitting.stepping import Level, Stepper
 from ltbench.engine.fitting.trainee import Trainee
 from ltbench.engine.machine.compute import Compute
-from ltbench.errors import DataError, LtbenchError
+from ltbench.errors import DataError, LtbenchError, StopRun
 from ltbench.training.optim import OptimConfig
 from ltbench.training.request import Kept, TrainingResult
 from ltbench.training.step import Clock, Minibatch
@@ -81,6 +81,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> T
     """Run the loop; the trainee ends with the weights of the best validation epoch.
 
     Raises:
+        StopRun: ``after_epoch`` does; the epoch is in the checkpoint.
         LtbenchError: the loss is no longer finite.
     """
     for module in task.kept_modules:
@@ -106,16 +107,27 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> T
                 metrics = loop.epoch(epoch, result)
                 progress.add(metrics, result)
                 bar.epoch(epoch + 1, metrics)
-                task.after_epoch(epoch + 1, metrics)
-                stop = progress.finished(optim)
+                stop = _stop_after(task, epoch + 1, metrics)
+                ends = stop is not None or progress.finished(optim)
                 if compute.is_main:
-                    checkpoint.save(progress, kept, force=stop, scale=compute.scale())
-                if stop:
+                    checkpoint.save(progress, kept, force=ends, scale=compute.scale())
+                if stop is not None:
+                    raise stop
+                if ends:
                     break
         finally:
             loop.close()
     progress.restore_best(trainee)
     return progress.result()
+
+
+def _stop_after(task: Task, epoch: int, metrics: dict[str, float]) -> StopRun | None:
+    """Say that an epoch is done; what a plugin stops the run with, after the epoch has been kept."""
+    try:
+        task.after_epoch(epoch, metrics)
+    except StopRun as stop:
+        return stop
+    return None
 
 
 class _Loop:

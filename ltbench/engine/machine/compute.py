@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs, broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from ltbench.backbones.backbone import Backbone
@@ -181,6 +181,11 @@ class Compute:
         """The main process's ``value``, on every process: what is in the cache, say, may change while they look."""
         answer: T = broadcast_object_list([value])[0] if self.world > 1 else value
         return answer
+
+    def first(self, value: T | None) -> T | None:
+        """Of the processes' values the first that is not None, on every process."""
+        found: list[T | None] = gather_object([value]) if self.world > 1 else [value]
+        return next((one for one in found if one is not None), None)
 
     def total(self, values: Tensor) -> Tensor:
         """Sum over the processes."""

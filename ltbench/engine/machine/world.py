@@ -58,6 +58,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_main(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is the process that reports, as far as the environment says."""
+    return environment.get("RANK") in (None, "", "0")
+
+
 def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this is one of the processes of ``--num-processes``."""
     return bool(environment.get(LAUNCHED))
