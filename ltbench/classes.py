@@ -8,6 +8,8 @@ from torch import Tensor
 
 from ltbench.data.folds import fold_rule
 
+__all__ = ["Classes", "classes_of"]
+
 
 @dataclass(frozen=True)
 class Classes:

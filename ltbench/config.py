@@ -10,6 +10,8 @@ from ltbench.data.folds import fold_rule
 from ltbench.errors import UsageError
 from ltbench.training.optim import LARGEST_BATCH
 
+__all__ = ["BackboneConfig", "ComputeConfig", "DatasetConfig", "RunConfig"]
+
 
 class DatasetConfig(BaseModel):
     """Which dataset. Its name alone may stand for the whole."""

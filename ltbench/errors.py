@@ -4,6 +4,8 @@ import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+__all__ = ["DataError", "Interrupted", "LtbenchError", "PluginError", "UsageError"]
+
 
 class LtbenchError(Exception):
     """A failed run (exit code 1) and the base of every error shown without a traceback."""

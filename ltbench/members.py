@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ltbench.errors import DataError
 
+__all__ = ["MemberLogits", "Outside", "check_members"]
+
 Outside = Literal["none", "reject", "zero"]
 
 

@@ -7,6 +7,8 @@ from ltbench.config import RunConfig
 from ltbench.results.record import Role
 from ltbench.results.stage import Stage
 
+__all__ = ["NO_FUSER", "Evaluation", "Run", "Stage"]
+
 NO_FUSER = "none"
 """Fuser of a method with one member over all classes, taken as it is."""
 

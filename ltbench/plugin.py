@@ -23,6 +23,8 @@ import pluggy
 
 from ltbench.common.names import LONGEST, RULE, is_name
 
+__all__ = ["API_VERSION", "Check", "DatasetSpec", "FuserSpec", "MethodSpec", "Origin", "Spec", "hookimpl"]
+
 API_VERSION = 2
 """Version of the plugin interface. It changes when a plugin written against the previous one would stop working."""
 

@@ -17,6 +17,18 @@ from ltbench.common.threads import map_parts
 from ltbench.errors import DataError
 from ltbench.fuser import MemberLogits
 
+__all__ = [
+    "CHUNK_ELEMENTS",
+    "LOG_ZERO",
+    "chunks",
+    "expert_of_class",
+    "finish",
+    "fuse_in_chunks",
+    "log_add_at",
+    "log_g",
+    "log_softmax",
+]
+
 LOG_ZERO = -1e5
 """Smallest log probability of a finished posterior. It stands for zero; its exponential is 0 in float32 and float64."""
 

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from ltbench.errors import UsageError
 
+__all__ = ["Backbone", "Unused", "learnable"]
+
 Unused = Literal["error", "allow"]
 """What is done about weights of a file that nothing takes."""
 

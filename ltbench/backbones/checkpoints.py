@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ltbench.backbones.backbone import Backbone
 from ltbench.errors import DataError
 
+__all__ = ["HEAD_NAMES", "load_backbone", "load_checkpoint", "load_classifier"]
+
 _COUNTER = ".num_batches_tracked"
 _WRAPPERS = ("state_dict", "model", "model_state", "net")
 _PREFIXES = ("module.", "backbone.", "trunk.", "encoder.", "feat_model.", "all.")

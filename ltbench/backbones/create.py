@@ -12,6 +12,8 @@ from ltbench.backbones.backbone import Backbone, Unused
 from ltbench.backbones.checkpoints import first_line, load_backbone, load_checkpoint
 from ltbench.errors import DataError, LtbenchError, UsageError, did_you_mean, out_of_memory
 
+__all__ = ["create_backbone"]
+
 
 def create_backbone(
     name: str,

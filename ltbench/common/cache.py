@@ -7,6 +7,8 @@ import platformdirs
 
 from ltbench.errors import DataError
 
+__all__ = ["cache_dir"]
+
 
 def cache_place() -> Path:
     """The cache folder, whether it is there or not: ``LTBENCH_CACHE``, or the user's cache folder of the platform."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["digest"]
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and without white space.

@@ -13,6 +13,8 @@ from typing import Any
 from ltbench.common.cache import cache_place
 from ltbench.errors import DataError
 
+__all__ = ["write_bytes", "written_beside"]
+
 _POLL_SECONDS = 0.1
 
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)

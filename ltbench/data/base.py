@@ -17,6 +17,8 @@ from ltbench.data.checks import CheckReport, Counts
 from ltbench.data.guard import guarded
 from ltbench.errors import DataError
 
+__all__ = ["SPLITS", "Batch", "Dataset", "Split", "TensorSplit", "Watch"]
+
 SPLITS = ("train", "val", "test")
 
 

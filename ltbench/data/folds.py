@@ -7,6 +7,8 @@ import numpy as np
 
 from ltbench.errors import UsageError, did_you_mean
 
+__all__ = ["FOLDS", "FOLD_RULES", "FoldRule", "fold_rule"]
+
 FOLDS = ("many", "medium", "few")
 
 

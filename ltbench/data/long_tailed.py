@@ -14,6 +14,8 @@ from ltbench.data.base import Dataset, TensorSplit
 from ltbench.data.carving import carve, imbalanced
 from ltbench.data.tensor_cache import Kept
 
+__all__ = ["VAL_PER_CLASS", "LongTailed", "LongTailedOptions"]
+
 VAL_PER_CLASS = (
     "Validation images of each class, at most half of what it has, carved from the long-tailed training images: those that "
     "the imbalance leaves out would be extra labelled data for the rare classes."

@@ -11,6 +11,16 @@ from torch import Generator, Tensor
 
 from ltbench.errors import UsageError
 
+__all__ = [
+    "ClassAwareSampler",
+    "ClassBalancedSampler",
+    "EpochSampler",
+    "InstanceSampler",
+    "MixedBatchSampler",
+    "RejectSampler",
+    "SubsetSampler",
+]
+
 
 class EpochSampler(ABC):
     """The order of training positions in each epoch."""

@@ -8,6 +8,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from ltbench.common.escaping import is_plain
 from ltbench.common.names import RULE, is_qualified_name
 
+__all__ = [
+    "Calibration",
+    "DatasetInfo",
+    "Environment",
+    "LogitsDigests",
+    "MemberInfo",
+    "Selection",
+    "StageInfo",
+    "Track",
+]
+
 LARGEST = 2**63 - 1
 
 

@@ -13,6 +13,8 @@ from ltbench.data.samplers import EpochSampler
 from ltbench.training.optim import OptimConfig
 from ltbench.training.step import Step
 
+__all__ = ["Kept", "Loss", "Objective", "Round", "Training", "TrainingResult", "Update", "Validation"]
+
 Loss = Callable[..., Tensor]
 """``loss(logits float[B, K], targets int64[B])`` -> scalar. With a third parameter ``features`` it gets float[B, D] too."""
 

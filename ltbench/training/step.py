@@ -14,6 +14,8 @@ from ltbench.data.augmentation.draws import Draws
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.training.mixing import Mixed, soft_targets
 
+__all__ = ["Minibatch", "Output", "Outputs", "Step"]
+
 
 class Output(NamedTuple):
     """What a member answers: logits float[B, K] (K + 1 with a reject logit) and features float[B, D]."""

@@ -17,6 +17,8 @@ from ltbench.data.augmentation.cuts import EVAL_MARGIN, CentreCut, Cut, RandomCu
 from ltbench.data.augmentation.draws import SAMPLES, Draws
 from ltbench.data.augmentation.policies import Chosen, apply_policy, cutout_boxes, draw_policy, erase, erasing_boxes
 
+__all__ = ["Augment", "AugmentConfig"]
+
 
 class Augment:
     """Turns uint8 batches into what the network sees.

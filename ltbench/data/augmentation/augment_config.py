@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+__all__ = ["AugmentConfig", "MixConfig", "Policy"]
+
 Policy = Literal["none", "rand", "trivial", "auto-imagenet", "auto-cifar10", "auto-svhn"]
 
 MAX_SIZE = 4096

@@ -3,6 +3,8 @@
 import torch
 from torch import Generator, Tensor
 
+__all__ = ["SAMPLES", "Draws"]
+
 SAMPLES = -1
 """Stands for the number of samples in the shapes below."""
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ltbench.data.images.image_files import ImageFileSplit
     from ltbench.data.images.packed import PackedSplit, PackSettings
 
+__all__ = ["FileDataset", "FileOptions"]
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -11,6 +11,8 @@ from ltbench.data.checks import CheckReport
 from ltbench.data.images import scan
 from ltbench.data.images.image_list import missing_files
 
+__all__ = ["ImagesReport", "images_report"]
+
 SHOWN = 5
 """Images that are named of those that are missing or cannot be decoded; the report as JSON names all."""
 
