@@ -7,7 +7,7 @@ from griffe import DocstringSectionKind as Kind
 
 from ltbench.reference.fields import field_table, model_of
 from ltbench.reference.source import Object
-from ltbench.reference.text import Link, block, code, entries, paragraphs, signature
+from ltbench.reference.text import Link, block, code, entries, paragraphs, quoted, signature
 
 LISTS = {
     Kind.parameters: "Arguments",
@@ -43,17 +43,22 @@ def own_entries(found: Object) -> list[Object]:
         for name, member in found.members.items()
         if not is_private(name)
         and (not member.is_attribute or is_property(member))
-        and (member.docstring or (member.is_class and name != "model_config"))
+        and (member.docstring or member.is_class)
     ]
 
 
 def as_in_base(found: Object) -> list[str]:
-    """Methods and properties that a class defines and its base describes."""
+    """What a class defines and a base of it describes."""
     return [
         name
         for name, member in found.members.items()
-        if not name.startswith("_") and (member.is_function or is_property(member)) and not member.docstring
+        if not name.startswith("_") and not member.docstring and described_by_base(found, name)
     ]
+
+
+def described_by_base(found: Object, name: str) -> bool:
+    above = (base.members[name] for base in found.mro() if name in base.members)
+    return any(member.docstring for member in above)
 
 
 def described(found: Object, name: str, linked: Linked, base: Callable[[Object], str]) -> Iterator[str]:
@@ -63,13 +68,17 @@ def described(found: Object, name: str, linked: Linked, base: Callable[[Object],
         base: a base class, as an expression -> markdown; empty where it says nothing.
     """
     if found.is_class:
-        yield block(f"class {_called(found, name)}")
+        yield block(quoted(f"class {_called(found, name)}"))
         if bases := [text for text in map(base, found.bases) if text]:
             yield f"Base: {', '.join(bases)}."
     elif found.is_function:
-        yield block("\n".join([*_decorators(found), signature(f"def {name}", parameters(found), _text(found.returns))]))
+        yield block(
+            quoted(
+                "\n".join([*_decorators(found), signature(f"def {name}", parameters(found), str(found.returns or ""))])
+            )
+        )
     else:
-        yield block(_constant(found, name))
+        yield block(quoted(_constant(found, name)))
     yield from documented(found, linked(found))
     if found.is_class and (rows := field_table(found, linked(found))):
         yield rows
@@ -103,7 +112,7 @@ def parameters(function: griffe.Function) -> list[str]:
     for each in function.parameters:
         if each.name in ("self", "cls") and not each.annotation:
             continue
-        stars = {kinds.var_positional: "*", kinds.var_keyword: "**"}.get(each.kind, "")  # type: ignore[arg-type]
+        stars = {kinds.var_positional: "*", kinds.var_keyword: "**"}.get(each.kind, "")
         if each.kind is kinds.keyword_only and not starred:
             texts.append("*")
         starred = starred or each.kind in (kinds.keyword_only, kinds.var_positional)
@@ -137,8 +146,4 @@ def _before_colon(kind: Kind, entry: Object) -> str:
 
 
 def _typed(name: str, annotation: Object) -> str:
-    return f"{code(name)} ({code(str(annotation))})" if annotation else code(name)
-
-
-def _text(expression: Object) -> str:
-    return "" if expression is None else str(expression)
+    return f"{code(name)} ({code(quoted(str(annotation)))})" if annotation else code(name)

@@ -10,7 +10,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ltbench.reference.source import Object
-from ltbench.reference.text import Link, code, inline, table
+from ltbench.reference.text import Link, code, inline, quoted, table
+
+_NO_LIMIT = 2**60
+"""A bound beyond is that of the machine's integers."""
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -46,17 +49,13 @@ def described_fields(found: Object) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _bounded(kind: str, field: FieldInfo) -> str:
-    bounds = [
-        f"{sign} {getattr(limit, name):g}"
-        for limit in field.metadata
-        for name, sign in _BOUNDS.items()
-        if hasattr(limit, name)
-    ]
-    return " ".join([code(kind), ", ".join(bounds).replace("<", "\\<")]).strip()
+    limits = [(sign, getattr(each, name, None)) for each in field.metadata for name, sign in _BOUNDS.items()]
+    bounds = [f"{sign} {limit}" for sign, limit in limits if limit is not None and limit < _NO_LIMIT]
+    return " ".join([code(quoted(kind)), ", ".join(bounds).replace("<", "\\<")]).strip()
 
 
 def _default(field: FieldInfo) -> str:
-    return "required" if field.is_required() else code(written(field.get_default(call_default_factory=True)))
+    return "required" if field.is_required() else code(quoted(written(field.get_default(call_default_factory=True))))
 
 
 def written(value: Any) -> str:

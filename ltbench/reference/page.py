@@ -34,7 +34,9 @@ def _names(source: Source, module: str) -> str:
 
 
 def _own(source: Source, module: str) -> list[str]:
-    return [path for path in source.described if path.rpartition(".")[0] == module]
+    """Public paths of what is described at a module, in the order of its source where it is defined there."""
+    paths = [path for path in source.described if path.rpartition(".")[0] == module]
+    return sorted(paths, key=lambda path: source.described[path].lineno if source.described[path].path == path else 0)
 
 
 def _parts(source: Source) -> Iterator[str]:
@@ -49,7 +51,7 @@ def _parts(source: Source) -> Iterator[str]:
 
 def _entry(source: Source, path: str, found: Object, heading: str) -> Iterator[str]:
     yield f"{heading} {path}"
-    yield from described(found, path.rpartition(".")[2], partial(_linked, source), partial(_base, source, found))
+    yield from described(found, path.rpartition(".")[2], partial(_linked, source), partial(_base, source))
     if types := _types(source, path, found):
         yield f"Types: {', '.join(types)}."
     for member in own_entries(found) if found.is_class else ():
@@ -71,13 +73,14 @@ def _to(source: Source, path: str, shown: str = "") -> str:
     return f"[{code(shown.rpartition('.')[2] or name)}](#{anchor(owner if inside else path)})"
 
 
-def _base(source: Source, found: Object, base: Object) -> str:
-    paths = source.named_in(base, found)
+def _base(source: Source, base: Object) -> str:
+    """A base class that is public, or of another package."""
+    paths = source.named_in(base)
     homes = [home for home in map(source.home, paths) if home]
     return _to(source, homes[0]) if homes else ("" if paths else code(str(base)))
 
 
 def _types(source: Source, path: str, found: Object) -> list[str]:
-    """Links to the public types in a signature."""
-    homes = [source.home(each) for each in source.named_in(found, found)]
+    """Links to the public types of its signature or fields."""
+    homes = [source.home(each) for each in source.types_of(found)]
     return [_to(source, home) for home in homes if home and not path.startswith(home)]

@@ -82,16 +82,23 @@ class Source:
         except griffe.NameResolutionError:
             return None
 
-    def named_in(self, expression: Object, scope: Object) -> list[str]:
-        """Paths of this package's names in an annotation or in the annotations of a signature, as they are defined."""
-        if isinstance(expression, griffe.Function):
-            parts = [expression.returns, *(each.annotation for each in expression.parameters)]
-            return list(dict.fromkeys(path for part in parts for path in self.named_in(part, scope)))
+    def named_in(self, expression: Object) -> list[str]:
+        """Paths of this package's names in an annotation, as they are defined."""
         if not isinstance(expression, griffe.Expr):
             return []
         names = [expression] if isinstance(expression, griffe.ExprName) else expression.iterate(flat=True)
         found = [each.canonical_path for each in names if isinstance(each, griffe.ExprName)]
         return [path for path in dict.fromkeys(map(self._target, found)) if path.startswith("ltbench.")]
+
+    def types_of(self, found: Object) -> list[str]:
+        """Paths of this package's names in the signature of a function, or in the fields of a class."""
+        if found.is_class:
+            parts = [each.annotation for name, each in found.members.items() if each.is_attribute and name[0] != "_"]
+        elif found.is_function:
+            parts = [*(each.annotation for each in found.parameters), found.returns]
+        else:
+            parts = [found.annotation, found.value]
+        return list(dict.fromkeys(path for part in parts for path in self.named_in(part)))
 
     def _target(self, path: str) -> str:
         """Where a name is defined that may have been imported."""

@@ -33,19 +33,18 @@ def block(source: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"([<*])", r"\\\1", text)
+    return re.sub(r"[<]|(?<!^)[*]|[*](?! )", r"\\\g<0>", text)
 
 
 def paragraphs(text: str, link: Link) -> Iterator[str]:
     """The paragraphs, lists and examples of a docstring's text."""
-    example = False
-    for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
-        if example and paragraph.startswith(" "):
-            yield block(textwrap.dedent(paragraph))
+    for part in re.split(r"(?<=::)\n\n((?: +\S.*\n?|\n)+)", text.strip("\n")):
+        if part.startswith(" "):
+            yield block(textwrap.dedent(part).strip("\n"))
             continue
-        example = paragraph.endswith("::")
-        lines = (paragraph.removesuffix(":") if example else paragraph).splitlines()
-        yield "\n".join(f"- {inline(line[2:], link)}" if line.startswith("* ") else inline(line, link) for line in lines)
+        for paragraph in re.split(r"\n\s*\n", re.sub(r"::$", ":", part).strip("\n")):
+            lines = [re.sub(r"^\* ", "- ", inline(line, link)) for line in paragraph.splitlines()]
+            yield "\n".join(lines)
 
 
 def entries(heading: str, rows: Sequence[tuple[str, str]], link: Link) -> str:
@@ -65,6 +64,11 @@ def signature(name: str, parameters: Sequence[str], returns: str = "") -> str:
     end = f") -> {returns}" if returns else ")"
     line = f"{name}({', '.join(parameters)}{end}"
     return line if len(line) <= WIDTH else "\n".join([f"{name}(", *(f"    {each}," for each in parameters), end])
+
+
+def quoted(source: str) -> str:
+    """Strings in the quotes that the sources use."""
+    return re.sub(r"'([^'\"]*)'", r'"\1"', source)
 
 
 def anchor(heading: str) -> str:
