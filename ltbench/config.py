@@ -1,4 +1,4 @@
-"""The settings of a run: what is trained and fused, on which data, and how. :mod:`ltbench.settings.recipes` fills them in."""
+"""The settings of a run: what is trained and fused, on which data, and how. What is not set comes from the recipes."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -79,11 +79,11 @@ class RunConfig(BaseModel):
     fusers: tuple[str, ...] = Field(default=(), description="each is evaluated on the same logits")
     seed: int = Field(default=0, ge=0, description="of everything random")
     folds: str = Field(default="paper", description="fold rule: which classes are many-, medium- and few-shot")
-    dataset: DatasetConfig = Field(default_factory=DatasetConfig)
-    backbone: BackboneConfig = Field(default_factory=BackboneConfig)
-    augment: AugmentConfig = Field(default_factory=AugmentConfig)
-    mixing: MixConfig = Field(default_factory=MixConfig)
-    compute: ComputeConfig = Field(default_factory=ComputeConfig)
+    dataset: DatasetConfig = Field(default_factory=DatasetConfig, description="which data; a name alone will do")
+    backbone: BackboneConfig = Field(default_factory=BackboneConfig, description="which network; a name alone will do")
+    augment: AugmentConfig = Field(default_factory=AugmentConfig, description="of the training images")
+    mixing: MixConfig = Field(default_factory=MixConfig, description="of the training batches")
+    compute: ComputeConfig = Field(default_factory=ComputeConfig, description="precision, workers, device")
     settings: dict[str, dict[str, Any]] = Field(default={}, description="method or fuser -> its hyperparameters")
 
     @field_validator("dataset", "backbone", mode="before")

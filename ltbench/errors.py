@@ -8,7 +8,11 @@ __all__ = ["DataError", "Interrupted", "LtbenchError", "PluginError", "UsageErro
 
 
 class LtbenchError(Exception):
-    """A failed run (exit code 1) and the base of every error shown without a traceback."""
+    """A failed run (exit code 1) and the base of every error shown without a traceback.
+
+    Attributes:
+        exit_code: of the command that it ends.
+    """
 
     exit_code = 1
 

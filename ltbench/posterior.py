@@ -44,12 +44,13 @@ def chunks(num_samples: int, width: int) -> list[slice]:
 
 
 def log_softmax(logits: Tensor) -> Tensor:
-    """log p_E, normalised over all of a member's logits, the reject one too: float[n, W] -> float64[n, W]."""
+    """log p_E, normalised over all of a member's ``logits``, the reject one too: float[n, W] -> float64[n, W]."""
     return torch.log_softmax(logits, dim=1, dtype=torch.float64)
 
 
 def log_add_at(total: Tensor, classes: Tensor, log_values: Tensor) -> None:
-    """log(exp(total) + exp(values)) in place in the columns ``classes`` int64[K] of ``total`` float64[n, C]."""
+    """log(exp(total) + exp(values)) in place in the columns ``classes`` int64[K] of ``total`` float64[n, C]; ``log_values``
+    float64[n, K]."""
     total[:, classes] = torch.logaddexp(total[:, classes], log_values)
 
 
@@ -70,7 +71,7 @@ def log_g(log_p: Tensor, member: MemberLogits, num_classes: int) -> Tensor:
 
 
 def finish(log_q: Tensor) -> Tensor:
-    """Normalise the rows of unnormalised log q float64[n, C] and raise -inf to LOG_ZERO. Each row needs one finite entry."""
+    """The rows of ``log_q`` float64[n, C] normalised, and -inf raised to LOG_ZERO. Each row needs one finite entry."""
     return torch.log_softmax(log_q, dim=1).clamp(min=LOG_ZERO)
 
 

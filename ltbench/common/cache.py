@@ -17,7 +17,7 @@ def cache_place() -> Path:
 
 
 def cache_dir() -> Path:
-    """:func:`cache_place`, created.
+    """The cache folder, created: ``LTBENCH_CACHE``, or the user's cache folder of the platform.
 
     Raises:
         DataError: it cannot be created or written.

@@ -17,9 +17,10 @@ from ltbench.data.checks import CheckReport, Counts
 from ltbench.data.guard import guarded
 from ltbench.errors import DataError
 
-__all__ = ["SPLITS", "Batch", "Dataset", "Split", "TensorSplit", "Watch"]
+__all__ = ["SPLITS", "Batch", "CutSplit", "Dataset", "Split", "TensorSplit", "Watch"]
 
 SPLITS = ("train", "val", "test")
+"""The splits of every dataset."""
 
 
 class Batch(NamedTuple):
@@ -38,7 +39,7 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class Split(Protocol):
-    """A map-style dataset that answers a list of indices with a whole :class:`Batch`."""
+    """A map-style dataset that answers a list of indices with a whole :class:`Batch`; ``len`` is N."""
 
     labels: Tensor
     """int64[N]"""
@@ -47,7 +48,8 @@ class Split(Protocol):
 
     def __getitem__(self, index: int) -> Batch: ...
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch: ...
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """The samples at ``indices``, in that order. Raises DataError for one that cannot be read."""
 
 
 @runtime_checkable
@@ -63,7 +65,7 @@ class CutSplit(Split, Protocol):
 
 
 class TensorSplit:
-    """A split held in memory: images uint8[N, C, H, W], labels int64[N]."""
+    """A split held in memory: ``images`` uint8[N, C, H, W], ``labels`` int64[N]. Raises ValueError for others."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels):
@@ -95,17 +97,21 @@ def unwatched(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 class Dataset(ABC):
-    """A long-tailed dataset. ``options`` are its parameters, ``root`` the folder of its images where it needs one.
+    """A long-tailed dataset. Subclasses set ``Options`` and provide the three splits, the class names and the fingerprint.
 
-    ``progress`` is where long work (checking images, say) is shown; by default nowhere.
+    While a method is built or trained, ``split("test")`` of any dataset raises PluginError.
 
-    Subclasses set ``Options`` (a pydantic model with described fields) and provide the three splits, the class names and
-    the fingerprint. ``image_shape`` is what a split's batches hold, (channels, height, width); ``mean`` and ``std`` are per
-    channel, in units of 0..1, and are used for normalisation. ``storage`` says how the images are kept where that changes
-    their pixels but not which images they are: it enters the keys of stages, not the fingerprint.
-
-    While a method is built or trained, ``split("test")`` of any dataset raises PluginError
-    (:func:`ltbench.data.guard.no_test_split`).
+    Attributes:
+        Options: class of its parameters, a pydantic model with described fields.
+        options: the parameters of this object, of that class.
+        root: the folder of its images, where it needs one.
+        name: as it is registered.
+        image_shape: what a split's batches hold: (channels, height, width).
+        storage: how the images are kept where that changes their pixels but not which images they are: it enters the keys of
+            stages, not the fingerprint.
+        mean: per channel, in units of 0..1; used for normalisation.
+        std: the same.
+        progress: where long work (checking images, say) is shown; by default nowhere.
     """
 
     class Options(BaseModel):
@@ -170,6 +176,7 @@ class Dataset(ABC):
 
     @property
     def num_classes(self) -> int:
+        """C."""
         return len(self.class_names)
 
     @cached_property

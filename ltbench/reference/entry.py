@@ -6,6 +6,7 @@ import griffe
 from griffe import DocstringSectionKind as Kind
 
 from ltbench.reference.fields import field_table, model_of
+from ltbench.reference.public import is_private
 from ltbench.reference.source import Object
 from ltbench.reference.text import Link, block, code, entries, paragraphs, quoted, signature
 
@@ -26,10 +27,6 @@ LONGEST_VALUE = 80
 
 Linked = Callable[[Object], Link]
 """How the names in the docstring of an object become links."""
-
-
-def is_private(name: str) -> bool:
-    return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
 
 
 def is_property(found: Object) -> bool:
@@ -61,14 +58,15 @@ def described_by_base(found: Object, name: str) -> bool:
     return any(member.docstring for member in above)
 
 
-def described(found: Object, name: str, linked: Linked, base: Callable[[Object], str]) -> Iterator[str]:
+def described(found: Object, name: str, linked: Linked, base: Callable[[Object], str], made: bool) -> Iterator[str]:
     """Everything about ``found``, called ``name``, but for its heading and for what has a heading of its own.
 
     Args:
         base: a base class, as an expression -> markdown; empty where it says nothing.
+        made: whether authors make such objects, of a class.
     """
     if found.is_class:
-        yield block(quoted(f"class {_called(found, name)}"))
+        yield block(quoted(f"class {_called(found, name) if made else name}"))
         if bases := [text for text in map(base, found.bases) if text]:
             yield f"Base: {', '.join(bases)}."
     elif found.is_function:

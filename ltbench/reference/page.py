@@ -51,7 +51,9 @@ def _parts(source: Source) -> Iterator[str]:
 
 def _entry(source: Source, path: str, found: Object, heading: str) -> Iterator[str]:
     yield f"{heading} {path}"
-    yield from described(found, path.rpartition(".")[2], partial(_linked, source), partial(_base, source))
+    yield from described(
+        found, path.rpartition(".")[2], partial(_linked, source), partial(_base, source), source.is_made(found)
+    )
     if types := _types(source, path, found):
         yield f"Types: {', '.join(types)}."
     for member in own_entries(found) if found.is_class else ():

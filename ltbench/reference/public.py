@@ -32,6 +32,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "ltbench.data.augmentation.augment",
         "ltbench.data.augmentation.augment_config",
         "ltbench.data.augmentation.draws",
+        "ltbench.data.augmentation.cuts",
     ),
     "Fusers": (
         "ltbench.fuser",
@@ -49,6 +50,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "ltbench.data.images.file_dataset",
         "ltbench.data.images.image_list",
         "ltbench.data.images.image_checks",
+        "ltbench.data.images.contents",
+        "ltbench.data.images.packed",
     ),
     "Tests": ("ltbench.testing",),
     "Files and threads": (
@@ -61,6 +64,11 @@ PARTS: dict[str, tuple[str, ...]] = {
 """Part of the page -> its modules, in their order."""
 
 MODULES = tuple(module for modules in PARTS.values() for module in modules)
+
+
+def is_private(name: str) -> bool:
+    """Whether it begins with ``_``, as Python's own ``__names__`` do not."""
+    return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
 
 
 def is_public(module: str, name: str) -> bool:

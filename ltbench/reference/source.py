@@ -65,9 +65,11 @@ class Source:
             return self._homes[path]
         owner, _, name = path.rpartition(".")
         above = self.home(owner) if owner else None
-        if above is None or above in self.modules or name not in self.described[above].all_members:
-            return None
-        return f"{above}.{name}"
+        if above in self.modules:
+            return (
+                self._homes[self.modules[above][name].canonical_path] if name in self.modules[above].exports else None
+            )
+        return f"{above}.{name}" if above and name in self.described[above].all_members else None
 
     def referred(self, name: str, scope: Object) -> str | None:
         """The public path of what a docstring of ``scope`` calls ``name``; None: there is none."""
@@ -91,20 +93,25 @@ class Source:
         return [path for path in dict.fromkeys(map(self._target, found)) if path.startswith("ltbench.")]
 
     def types_of(self, found: Object) -> list[str]:
-        """Paths of this package's names in the signature of a function, or in the fields of a class."""
+        """Paths of this package's types in the signature of a function, the fields of a class, or an alias."""
         if found.is_class:
             parts = [each.annotation for name, each in found.members.items() if each.is_attribute and name[0] != "_"]
         elif found.is_function:
             parts = [*(each.annotation for each in found.parameters), found.returns]
         else:
             parts = [found.annotation, found.value]
-        return list(dict.fromkeys(path for part in parts for path in self.named_in(part)))
+        found_in = (path for part in parts for path in self.named_in(part))
+        named = {path: path.rpartition(".")[2] for path in found_in}
+        return [path for path, name in named.items() if not name.startswith("_") and not name.isupper()]
+
+    def is_made(self, found: Object) -> bool:
+        """Whether authors make objects of a class: every argument of its constructor is of a public type."""
+        made = found.all_members.get("__init__") if found.is_class else None
+        return made is None or all(map(self.home, self.types_of(made)))
 
     def _target(self, path: str) -> str:
-        """Where a name is defined that may have been imported."""
+        """Where a name of this package is defined that may have been imported; empty for a type variable."""
         if not path.startswith("ltbench."):
             return path
-        try:
-            return self.modules["ltbench"][path.removeprefix("ltbench.")].canonical_path
-        except (KeyError, griffe.AliasResolutionError):
-            return path
+        found = self.modules["ltbench"][path.removeprefix("ltbench.")]
+        return "" if found.is_attribute and str(found.value).startswith("TypeVar(") else found.canonical_path

@@ -216,7 +216,7 @@ def load_results(root: str | Path | None = None) -> "pandas.DataFrame":
     """One row for each record under ``root`` in flat columns; accuracies in percent under the record's own fold rule.
 
     Args:
-        root: by default :func:`default_results_root`.
+        root: by default ``LTBENCH_RESULTS``, else ``./results`` if it exists, else the runs in the cache.
 
     Records that contradict themselves are left out, with a warning.
 

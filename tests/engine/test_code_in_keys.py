@@ -197,6 +197,7 @@ OUTSIDE = {
     "ltbench.backbones.forks": "shared trunks: in the key of a method that imports it; none of those that come along does",
     "ltbench.hookspecs": "documents hooks",
     "ltbench.results.stage": "reads what a stage left",
+    "ltbench.reference*": "writes docs/reference.md",
     "ltbench.settings.errors": "settings",
     "ltbench.testing.suite": "'ltbench plugin test'",
     "ltbench.verification*": "checks records",

@@ -71,6 +71,7 @@ class FileDataset(Dataset):
 
     @property
     def storage(self) -> str:  # type: ignore[override]
+        """What the options change of the pixels."""
         packed = f"packed, short side {self.options.short_side}" if self.options.storage == "packed" else ""
         return ", ".join(part for part in (packed, "EXIF applied" if self._upright else "") if part)
 
@@ -96,7 +97,7 @@ class FileDataset(Dataset):
 
     @cached_property
     def lists(self) -> dict[str, ImageList]:
-        """The images of each split that are used."""
+        """The images of each split that are used. Raises DataError where none of a split can be read."""
         found = {}
         for name, images in self._named.items():
             found[name] = images.only(self._kept(name)) if self.bad[name] else images
@@ -169,6 +170,7 @@ class FileDataset(Dataset):
 
     @property
     def pack_settings(self) -> "PackSettings":
+        """How its images are packed."""
         from ltbench.data.images.packed import PackSettings
 
         return PackSettings(self.options.short_side, self._upright)
