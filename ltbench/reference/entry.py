@@ -76,7 +76,7 @@ def described(found: Object, name: str, linked: Linked, base: Callable[[Object],
             )
         )
     else:
-        yield block(quoted(_constant(found, name)))
+        yield block(quoted("\n".join([*_decorators(found), _constant(found, name)])))
     yield from documented(found, linked(found))
     if found.is_class and (rows := field_table(found, linked(found))):
         yield rows
@@ -126,7 +126,7 @@ def _called(found: Object, name: str) -> str:
 
 
 def _decorators(found: Object) -> list[str]:
-    names = [str(decorator.value).rpartition(".")[2] for decorator in found.decorators]
+    names = [str(each.value).rpartition(".")[2] for each in found.decorators] if found.is_function else found.labels
     return [f"@{name}" for name in names if name in SHOWN]
 
 

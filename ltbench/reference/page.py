@@ -63,16 +63,16 @@ def _entry(source: Source, path: str, found: Object, heading: str) -> Iterator[s
 def _linked(source: Source, scope: Object) -> Link:
     def link(name: str) -> str:
         path = source.referred(name, scope)
-        return code(name) if path is None else _to(source, path, name.removeprefix("ltbench."))
+        return code(name) if path is None else _to(source, path)
 
     return link
 
 
-def _to(source: Source, path: str, shown: str = "") -> str:
+def _to(source: Source, path: str) -> str:
     """A link to the heading under which a path is described: its own, or its class's."""
     owner, _, name = path.rpartition(".")
     inside = owner in source.described and all(member.name != name for member in own_entries(source.described[owner]))
-    return f"[{code(shown.rpartition('.')[2] or name)}](#{anchor(owner if inside else path)})"
+    return f"[{code(path if path in source.modules else name)}](#{anchor(owner if inside else path)})"
 
 
 def _base(source: Source, base: Object) -> str:
@@ -85,4 +85,4 @@ def _base(source: Source, base: Object) -> str:
 def _types(source: Source, path: str, found: Object) -> list[str]:
     """Links to the public types of its signature or fields."""
     homes = [source.home(each) for each in source.types_of(found)]
-    return [_to(source, home) for home in homes if home and not path.startswith(home)]
+    return [_to(source, home) for home in homes if home and not f"{path}.".startswith(f"{home}.")]

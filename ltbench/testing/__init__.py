@@ -1,10 +1,12 @@
-"""What a plugin author's tests use: the contract suite of ``ltbench plugin test``, and a context without an engine::
+"""What a plugin author's tests use: the contract suite of ``ltbench plugin test``, and a context without an engine.
 
-from ltbench.testing import FakeContext, check_fuser, check_method
+A test of a plugin may be no more than this::
 
-def test_contract():
-    check_fuser(Median)
-    check_method(BalancedSoftmax)
+    from ltbench.testing import check_fuser, check_method
+
+    def test_contract():
+        check_fuser(Median)
+        check_method(BalancedSoftmax)
 """
 
 from ltbench.testing.fake_context import FakeContext
