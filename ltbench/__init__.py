@@ -1,6 +1,6 @@
-"""ltbench: a benchmark harness for long-tailed image recognition. The names below are the public interface.
+"""ltbench: a benchmark harness for long-tailed image recognition. The names below are for use from Python.
 
-Each is imported on first use, so that ``import ltbench`` is cheap: no torch, no pandas.
+Each is imported on first use, so that ``import ltbench`` is cheap: no torch, no pandas. ``ltbench.__version__`` is the version.
 """
 
 from importlib import import_module

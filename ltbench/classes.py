@@ -8,6 +8,8 @@ from torch import Tensor
 
 from ltbench.data.folds import fold_rule
 
+__all__ = ["Classes", "classes_of"]
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -30,7 +32,15 @@ class Classes:
 def classes_of(
     train_counts: Sequence[int] | Tensor, rule: str = "paper", names: Sequence[str] | None = None
 ) -> Classes:
-    """Classes from their training counts int64[C]; by default named by their ids."""
+    """Classes from ``train_counts`` int64[C], training images of each.
+
+    Args:
+        rule: fold rule, a name in :data:`ltbench.data.folds.FOLD_RULES`.
+        names: C names; by default the ids.
+
+    Raises:
+        UsageError: unknown rule.
+    """
     counts = torch.as_tensor(train_counts, dtype=torch.int64)
     folds = {name: torch.as_tensor(ids) for name, ids in fold_rule(rule).members(counts.numpy()).items()}
     return Classes([str(number) for number in range(len(counts))] if names is None else list(names), counts, folds)

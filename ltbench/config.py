@@ -1,4 +1,4 @@
-"""The settings of a run: what is trained and fused, on which data, and how. :mod:`ltbench.settings.recipes` fills them in."""
+"""The settings of a run: what is trained and fused, on which data, and how. What is not set comes from the recipes."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,8 @@ from ltbench.data.augmentation.views import TestViews
 from ltbench.data.folds import fold_rule
 from ltbench.errors import UsageError
 from ltbench.training.optim import LARGEST_BATCH
+
+__all__ = ["BackboneConfig", "ComputeConfig", "DatasetConfig", "EvaluationConfig", "RunConfig"]
 
 
 class DatasetConfig(BaseModel):
@@ -99,17 +101,17 @@ class RunConfig(BaseModel):
     fusers: tuple[str, ...] = Field(default=(), description="each is evaluated on the same logits")
     seed: int = Field(default=0, ge=0, description="of everything random")
     folds: str = Field(default="paper", description="fold rule: which classes are many-, medium- and few-shot")
-    dataset: DatasetConfig = Field(default_factory=DatasetConfig)
+    dataset: DatasetConfig = Field(default_factory=DatasetConfig, description="which data; a name alone will do")
     recipe: str | None = Field(
         default=None,
         exclude=True,
         description="dataset whose recipes are taken in place of the dataset's own; what they say stands in the other fields",
     )
-    backbone: BackboneConfig = Field(default_factory=BackboneConfig)
-    augment: AugmentConfig = Field(default_factory=AugmentConfig)
-    mixing: MixConfig = Field(default_factory=MixConfig)
-    compute: ComputeConfig = Field(default_factory=ComputeConfig)
-    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    backbone: BackboneConfig = Field(default_factory=BackboneConfig, description="which network; a name alone will do")
+    augment: AugmentConfig = Field(default_factory=AugmentConfig, description="of the training images")
+    mixing: MixConfig = Field(default_factory=MixConfig, description="of the training batches")
+    compute: ComputeConfig = Field(default_factory=ComputeConfig, description="precision, workers, device")
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="views of val and test")
     controls: bool = Field(
         default=True, description="also evaluate references, controls and each method alone, beside what is asked for"
     )

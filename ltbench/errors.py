@@ -4,9 +4,15 @@ import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+__all__ = ["DataError", "Interrupted", "LtbenchError", "PluginError", "UsageError"]
+
 
 class LtbenchError(Exception):
-    """A failed run (exit code 1) and the base of every error shown without a traceback."""
+    """A failed run (exit code 1) and the base of every error shown without a traceback.
+
+    Attributes:
+        exit_code: of the command that it ends.
+    """
 
     exit_code = 1
 

@@ -37,6 +37,9 @@ class Fuser(ABC):
     when called through ``fit`` and ``log_posterior``; subclasses write ``learn`` and ``fuse``.
 
     Attributes:
+        Config: class of its hyperparameters, a :class:`FuserConfig`.
+        config: the hyperparameters of this object, of that class.
+        num_classes: C.
         classes: of the dataset, set by whoever makes the fuser; None: nobody said. See :attr:`train_counts`.
     """
 

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from ltbench.plan import Run
     from ltbench.results.record import Record
 
+__all__ = [
+    "ltbench_after_epoch",
+    "ltbench_after_record",
+    "ltbench_before_run",
+    "ltbench_checks",
+    "ltbench_commands",
+    "ltbench_datasets",
+    "ltbench_fusers",
+    "ltbench_methods",
+    "ltbench_on_run_error",
+]
+
 
 @hookspec
 def ltbench_methods() -> Iterable[MethodSpec]:  # type: ignore[empty-body]

@@ -18,7 +18,10 @@ from torch import Tensor
 
 from ltbench.errors import DataError
 
+__all__ = ["MemberLogits", "Outside", "check_members"]
+
 Outside = Literal["none", "reject", "zero"]
+"""What a member says about classes that it does not cover."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class MemberLogits:
         return len(self.logits)
 
     def take(self, indices: Tensor | slice) -> "MemberLogits":
-        """The same member for a selection of samples."""
+        """The same member for the samples at ``indices``: int64[M] positions, bool[N] or a slice."""
         return MemberLogits(self.name, self.method, self.classes, self.outside, self.logits[indices])
 
 
@@ -80,7 +83,11 @@ def _as_float32(values: Any) -> Tensor:
 
 
 def check_members(members: Sequence[MemberLogits], num_classes: int, labels: Tensor | None = None) -> None:
-    """Raise DataError unless they can be fused: same N, ids and labels below ``num_classes``, every class covered."""
+    """Whether they can be fused: same N, ids and ``labels`` int64[N] below ``num_classes``, every class covered.
+
+    Raises:
+        DataError: what is wrong, and with which member.
+    """
     if not members:
         raise DataError("nothing to fuse: no members were given.")
     names = [member.name for member in members]

@@ -45,7 +45,12 @@ __all__ = [
 
 
 class Classifier(nn.Module):
-    """Backbone and head as one module: images float[B, C, H, W] -> logits float[B, K or K + 1]."""
+    """Backbone and head as one module: images float[B, C, H, W] -> logits float[B, K or K + 1].
+
+    Attributes:
+        backbone: images -> features float[B, D].
+        head: features -> logits.
+    """
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()
@@ -53,6 +58,7 @@ class Classifier(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits float[B, K or K + 1] of ``images`` float[B, C, H, W]."""
         return self.head(self.backbone(images))
 
 
@@ -66,6 +72,7 @@ class Member:
         backbone: images float[B, C, H, W] -> features float[B, D].
         head: features float[B, D] -> logits float[B, K], or [B, K + 1] with the reject logit last when outside is ``reject``.
         outside: what it says about classes it does not cover, see :mod:`ltbench.members`.
+        module: backbone and head as one.
     """
 
     name: str
@@ -85,7 +92,14 @@ class Member:
 
 
 class MethodContext(Protocol):
-    """What a method may use. There is no test split in it, by design."""
+    """What a method may use. There is no test split in it, by design.
+
+    Attributes:
+        train_split: the training images and ``labels`` int64[N]; ``train_split.__getitems__(indices)`` gives a
+            :class:`ltbench.data.Batch` as it is stored.
+        val_split: the same for validation.
+        classes: of the dataset: names, training counts, folds.
+    """
 
     train_split: Split
     val_split: Split
@@ -100,10 +114,18 @@ class MethodContext(Protocol):
         """The run's: uint8 images -> what the network sees."""
 
     def new_backbone(self) -> Backbone:
-        """An untrained (or pretrained, if the run says so) backbone; the same weights for the same seed and method."""
+        """An untrained (or pretrained, if the run says so) backbone; the same weights for the same seed and method.
+
+        Raises:
+            DataError: the run's weights for it cannot be had or do not fit.
+        """
 
     def stage(self, method: str) -> list[Member]:
-        """The trained members of a method named in this one's ``requires``. Copies: yours to change."""
+        """The trained members of a method named in this one's ``requires``, in eval mode. Copies: yours to change.
+
+        Raises:
+            LtbenchError: the method's spec does not require that one.
+        """
 
     def train(self, members: Member | Sequence[Member], **asked: Unpack[Training]) -> TrainingResult:
         """The one training loop: trains one or several members together, in place. Epochs, selected on validation accuracy,
@@ -114,7 +136,11 @@ class MethodContext(Protocol):
         their logits, else by the mean of their accuracies, each on its own classes.
 
         Args:
+            members: one or several of those that ``build`` made.
             asked: see :class:`ltbench.training.request.Training`; ``optim`` is needed.
+
+        Raises:
+            UsageError: arguments that do not go together, or that this machine or precision cannot do.
         """
 
     def batches(
@@ -130,21 +156,25 @@ class MethodContext(Protocol):
     ) -> Iterator[Minibatch]:
         """For a loop of one's own: this process's part of each batch of an epoch (from 0), on the device.
 
-        Arguments as in :class:`ltbench.training.request.Training`; targets are dataset class ids, nothing is mixed. What is drawn
-        depends on ``label`` and the epoch alone.
+        ``sampler``, ``views``, ``features`` float[V, M, D] and ``labels`` int64[M] are as in
+        :class:`ltbench.training.request.Training`; targets are dataset class ids, nothing is mixed. What is drawn depends on
+        ``label`` and the epoch alone.
         """
 
     def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
         """float32[V, N, D] of ``train`` or ``val``; view 0 is the plain image, the others are augmented.
 
-        They are computed once for each distinct set of backbone weights.
+        They are computed in eval mode, once for each distinct set of backbone weights, and lie in the memory of the CPU.
+
+        Raises:
+            LtbenchError: another split.
         """
 
     def generator(self, name: str) -> torch.Generator:
-        """A stream of its own: same seed and name, same numbers, whatever else is drawn."""
+        """A CPU stream of its own: same seed and name, same numbers, whatever else is drawn."""
 
     def log(self, **metrics: Any) -> None:
-        """A line in the stage's ``log.jsonl``."""
+        """A line in the stage's ``log.jsonl``; values as JSON has them. Of several processes the first one writes."""
 
     def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
         """Shows how far a loop outside :meth:`train` is: call what it gives after each of the steps."""
@@ -157,6 +187,9 @@ class MethodContext(Protocol):
         A killed run goes on after the last round kept. ``keep`` holds, by names without a dot, all modules and optimisers
         that the rounds change; they are brought to where that round left them. So that it ends as an uninterrupted run
         would, a round draws from generators named by its number.
+
+        Args:
+            label: of the progress and of what is kept; each loop of a method has its own.
         """
 
     def artifact(self, name: str) -> Path | None:
@@ -170,7 +203,12 @@ class MethodConfig(BaseModel):
 
 
 class Method(ABC):
-    """One way to train members. A subclass of a shipped method that overrides its ``loss`` is about 20 lines."""
+    """One way to train members. For another loss, derive from :class:`OneClassifier`.
+
+    Attributes:
+        Config: class of its hyperparameters, a :class:`MethodConfig`.
+        config: the hyperparameters of this object, of that class.
+    """
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
 
@@ -179,11 +217,12 @@ class Method(ABC):
 
     @abstractmethod
     def build(self, context: MethodContext) -> list[Member]:
-        """Untrained members. Building again and loading the stored weights must give the trained method."""
+        """Untrained members, each with a name of its own. Building again and loading the stored weights must give the trained
+        method."""
 
     @abstractmethod
     def fit(self, context: MethodContext, members: list[Member]) -> None:
-        """Train the members in place."""
+        """Train the members in place, with :meth:`MethodContext.train` or a loop of one's own."""
 
 
 class OneClassifier(Method):
@@ -198,6 +237,8 @@ class OneClassifier(Method):
     context: MethodContext
 
     class Config(MethodConfig):
+        """Derive from it to add hyperparameters."""
+
         optim: OptimConfig = Field(
             OptimConfig(epochs=100, batch_size=512, lr=0.2), description="how the classifier is trained"
         )
@@ -254,11 +295,15 @@ class OneClassifier(Method):
         return F.cross_entropy(logits, targets)
 
     def objective(self, step: Step) -> Tensor | Mapping[str, Tensor]:
-        """What is minimised, see :data:`ltbench.training.request.Objective`; by default :meth:`loss` of the first view."""
+        """What is minimised, a mean over the samples, or several by name: see :data:`ltbench.training.request.Objective`.
+
+        By default :meth:`loss` of the first view.
+        """
         return step.loss_of(self.loss)
 
     def update(self, step: Step, optimizer: torch.optim.Optimizer) -> Tensor:
-        """The whole step, see :data:`ltbench.training.request.Update`; by default down the gradient of :meth:`objective`."""
+        """The whole step, see :data:`ltbench.training.request.Update`; the loss, a scalar. By default down the gradient of
+        :meth:`objective`."""
         loss = minimised(self.objective(step))
         optimizer.zero_grad()
         step.backward(loss)

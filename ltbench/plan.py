@@ -7,6 +7,8 @@ from ltbench.config import RunConfig
 from ltbench.results.record import Role
 from ltbench.results.stage import Stage
 
+__all__ = ["NO_FUSER", "Evaluation", "Role", "Run", "Stage"]
+
 NO_FUSER = "none"
 """Fuser of a method with one member over all classes, taken as it is."""
 
@@ -31,6 +33,7 @@ class Evaluation:
 
     @property
     def label(self) -> str:
+        """As the run's table names it: the methods, and the fuser if there is one."""
         return "+".join(self.methods) + ("" if self.fuser == NO_FUSER else f" / {self.fuser}")
 
 

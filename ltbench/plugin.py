@@ -23,6 +23,8 @@ import pluggy
 
 from ltbench.common.names import LONGEST, RULE, is_name
 
+__all__ = ["API_VERSION", "Check", "DatasetSpec", "FuserSpec", "MethodSpec", "Origin", "Spec", "hookimpl"]
+
 API_VERSION = 2
 """Version of the plugin interface. It changes when a plugin written against the previous one would stop working."""
 
@@ -33,6 +35,7 @@ ALL = "all"
 
 hookspec = pluggy.HookspecMarker("ltbench")
 hookimpl = pluggy.HookimplMarker("ltbench")
+"""Decorator of a plugin's hooks: functions of its module, or methods of its object, named as in :mod:`ltbench.hookspecs`."""
 
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -46,6 +49,7 @@ class Spec:
         target: ``module:Class``, imported when the name is used.
         summary: one line for ``ltbench list``.
         paper: where it is described, e.g. ``Sec. 3.3.5`` or a reference; shown by ``ltbench show``.
+        kind: what messages call such a thing; of the class.
 
     Raises:
         ValueError: the name or the target is malformed.
@@ -158,6 +162,9 @@ class DatasetSpec(Spec):
         recipes: folder of ``<method>.toml`` recipes as ``package:folder``; empty: the folder that ltbench ships.
         origin: ``module:object`` of an :class:`Origin`; empty for a dataset that needs no files, or knows not where they
             come from.
+
+    Raises:
+        ValueError: as :class:`Spec`, or the origin is malformed.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -176,7 +183,13 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True)
 class Check:
-    """One line of ``ltbench doctor``: what was looked at, whether it is well, and what was found or what to do."""
+    """One line of ``ltbench doctor``.
+
+    Attributes:
+        name: what was looked at.
+        ok: whether it is well.
+        detail: what was found, or what to do.
+    """
 
     name: str
     ok: bool

@@ -17,6 +17,18 @@ from ltbench.common.threads import map_parts
 from ltbench.errors import DataError
 from ltbench.fuser import MemberLogits
 
+__all__ = [
+    "CHUNK_ELEMENTS",
+    "LOG_ZERO",
+    "chunks",
+    "expert_of_class",
+    "finish",
+    "fuse_in_chunks",
+    "log_add_at",
+    "log_g",
+    "log_softmax",
+]
+
 LOG_ZERO = -1e5
 """Smallest log probability of a finished posterior. It stands for zero; its exponential is 0 in float32 and float64."""
 
@@ -32,12 +44,13 @@ def chunks(num_samples: int, width: int) -> list[slice]:
 
 
 def log_softmax(logits: Tensor) -> Tensor:
-    """log p_E, normalised over all of a member's logits, the reject one too: float[n, W] -> float64[n, W]."""
+    """log p_E, normalised over all of a member's ``logits``, the reject one too: float[n, W] -> float64[n, W]."""
     return torch.log_softmax(logits, dim=1, dtype=torch.float64)
 
 
 def log_add_at(total: Tensor, classes: Tensor, log_values: Tensor) -> None:
-    """log(exp(total) + exp(values)) in place in the columns ``classes`` int64[K] of ``total`` float64[n, C]."""
+    """log(exp(total) + exp(values)) in place in the columns ``classes`` int64[K] of ``total`` float64[n, C]; ``log_values``
+    float64[n, K]."""
     total[:, classes] = torch.logaddexp(total[:, classes], log_values)
 
 
@@ -58,7 +71,7 @@ def log_g(log_p: Tensor, member: MemberLogits, num_classes: int) -> Tensor:
 
 
 def finish(log_q: Tensor) -> Tensor:
-    """Normalise the rows of unnormalised log q float64[n, C] and raise -inf to LOG_ZERO. Each row needs one finite entry."""
+    """The rows of ``log_q`` float64[n, C] normalised, and -inf raised to LOG_ZERO. Each row needs one finite entry."""
     return torch.log_softmax(log_q, dim=1).clamp(min=LOG_ZERO)
 
 

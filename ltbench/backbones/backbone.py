@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from ltbench.errors import UsageError
 
+__all__ = ["Backbone", "Unused", "learnable"]
+
 Unused = Literal["error", "allow"]
 """What is done about weights of a file that nothing takes."""
 
@@ -24,6 +26,8 @@ class Backbone(nn.Module):
 
     Attributes:
         num_features: D.
+        trunk: the timm model.
+        projection: the layer and ReLU, or None.
         input_size: (H, W) that images are resized to on the device first; None: they have the size already.
     """
 
@@ -37,6 +41,7 @@ class Backbone(nn.Module):
         self.num_features = projection or pooled
 
     def forward(self, images: Tensor) -> Tensor:
+        """Features float[B, D] of ``images`` float[B, C, H, W]."""
         if self.input_size is not None:
             images = nn.functional.interpolate(images, self.input_size, mode="bilinear", align_corners=False)
         pooled = self.trunk(images)
@@ -103,7 +108,11 @@ def keep_frozen_in_eval(root: nn.Module) -> None:
 
 @contextmanager
 def learnable(backbone: "Backbone", blocks: int | None) -> Iterator[None]:
-    """For a while only the top ``blocks`` blocks can learn (None: all), of what could learn before."""
+    """For a while only the top ``blocks`` blocks can learn (None: all), of what could learn before.
+
+    Raises:
+        UsageError: as :meth:`Backbone.set_learnable`.
+    """
     before = {name: parameter.requires_grad for name, parameter in backbone.named_parameters()}
     try:
         backbone.set_learnable(blocks)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ltbench.backbones.backbone import Backbone
 from ltbench.errors import DataError
 
+__all__ = ["HEAD_NAMES", "load_backbone", "load_checkpoint", "load_classifier"]
+
 _COUNTER = ".num_batches_tracked"
 _WRAPPERS = ("state_dict", "model", "model_state", "net")
 _PREFIXES = ("module.", "backbone.", "trunk.", "encoder.", "feat_model.", "all.")
@@ -29,6 +31,7 @@ def pretrained_weights(name: str) -> str:
 def load_checkpoint(path: Path) -> dict[str, Tensor]:
     """Weights by name from a ``.safetensors`` file or a PyTorch file (read with ``weights_only=True``: no code is run).
 
+    Each has the shape and type (float32, int64, ...) that it is stored with, on the CPU.
     The usual wrappers (``{"state_dict": ...}``) and prefixes (``module.``, ``backbone.``) are removed.
 
     Raises:
@@ -76,6 +79,10 @@ def load_backbone(backbone: Backbone, weights: Mapping[str, Tensor], source: Pat
     So may BatchNorm's counters of batches. Anything else that is left over means that the file is of another model, a
     deeper one, say; with ``backbone.unused = "allow"`` it is passed over.
 
+    Args:
+        weights: name -> tensor of the shape that the model has, float[...] or int64[...]; see :func:`load_checkpoint`.
+        source: the file they come from, for messages.
+
     Raises:
         DataError: a weight is missing, has another shape, or is left over; the first are named.
     """
@@ -89,6 +96,10 @@ def load_backbone(backbone: Backbone, weights: Mapping[str, Tensor], source: Pat
 
 def load_classifier(backbone: Backbone, head: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
     """Fill the backbone and ``head``, which a checkpoint calls by one of :data:`HEAD_NAMES`.
+
+    Args:
+        weights: name -> tensor of the shape that the model has, float[...] or int64[...]; see :func:`load_checkpoint`.
+        source: the file they come from, for messages.
 
     Raises:
         DataError: the checkpoint has no classifier; or as :func:`load_backbone`, but that nothing may be left over.

@@ -12,6 +12,8 @@ from ltbench.backbones.backbone import Backbone, Unused
 from ltbench.backbones.checkpoints import first_line, load_backbone, load_checkpoint
 from ltbench.errors import DataError, LtbenchError, UsageError, did_you_mean, out_of_memory
 
+__all__ = ["create_backbone"]
+
 
 def create_backbone(
     name: str,
@@ -30,7 +32,8 @@ def create_backbone(
         image_shape: (C, H, W) of what it will be fed.
         pretrained: download timm's weights for it (through the Hugging Face hub, kept in its cache).
         checkpoint: weights from a local file instead, see :func:`ltbench.backbones.checkpoints.load_checkpoint`.
-        unused, projection: see :class:`ltbench.backbones.backbone.Backbone`.
+        unused: what is done about weights in a file that nothing takes, see :class:`ltbench.backbones.backbone.Backbone`.
+        projection: width of a layer after the pooled features, see there.
         kwargs: passed on to ``timm.create_model``.
 
     Raises:

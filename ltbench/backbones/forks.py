@@ -5,6 +5,8 @@ import copy
 from ltbench.backbones.backbone import Backbone
 from ltbench.errors import UsageError
 
+__all__ = ["fork"]
+
 
 def fork(backbone: Backbone, own_blocks: int, number: int) -> list[Backbone]:
     """So many backbones that have all but their top ``own_blocks`` blocks in common (:attr:`Backbone.blocks`).

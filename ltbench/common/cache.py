@@ -7,6 +7,8 @@ import platformdirs
 
 from ltbench.errors import DataError
 
+__all__ = ["cache_dir"]
+
 
 def cache_place() -> Path:
     """The cache folder, whether it is there or not: ``LTBENCH_CACHE``, or the user's cache folder of the platform."""
@@ -15,7 +17,7 @@ def cache_place() -> Path:
 
 
 def cache_dir() -> Path:
-    """:func:`cache_place`, created.
+    """The cache folder, created: ``LTBENCH_CACHE``, or the user's cache folder of the platform.
 
     Raises:
         DataError: it cannot be created or written.

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["digest"]
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and without white space.
@@ -24,7 +26,14 @@ def canonical_json(value: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """sha256 (hex) of the value's canonical JSON. Raises as :func:`canonical_json`."""
+    """sha256 (hex) of the value as canonical JSON: equal values, equal digests.
+
+    Takes what JSON takes, and tuples, paths, enumerations, numpy scalars and arrays.
+
+    Raises:
+        TypeError: a value of another type, or a mapping key that is no string.
+        ValueError: NaN or an infinity.
+    """
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 

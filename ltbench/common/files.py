@@ -13,6 +13,8 @@ from typing import Any
 from ltbench.common.cache import cache_place
 from ltbench.errors import DataError
 
+__all__ = ["write_bytes", "written_beside"]
+
 _POLL_SECONDS = 0.1
 
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
@@ -26,7 +28,7 @@ def written_beside(path: Path, *, durable: bool = True, advice: str | None = Non
     Args:
         durable: on the disk before the old file goes, so that a power failure leaves one or the other. What carries a
             checksum and can be made again need not be.
-        advice: see :func:`unwritable`.
+        advice: what to do where it cannot be written; by default it fits the place.
 
     Raises:
         DataError: the place cannot be written.
@@ -48,7 +50,7 @@ def written_beside(path: Path, *, durable: bool = True, advice: str | None = Non
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True, advice: str | None = None) -> Path:
-    """Raises as :func:`written_beside`."""
+    """Write a whole file, and return its path. Arguments and errors as :func:`written_beside`."""
     with written_beside(path, durable=durable, advice=advice) as beside:
         beside.write_bytes(content)
     return path

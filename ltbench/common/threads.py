@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import torch
 
+__all__ = ["map_parts", "one_torch_thread"]
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 

@@ -19,8 +19,8 @@ _HOMES = {
     "base": ("SPLITS", "Batch", "Dataset", "Split", "TensorSplit"),
     "folds": ("FOLDS", "FOLD_RULES", "FoldRule", "fold_rule"),
     "samplers": ("ClassAwareSampler", "ClassBalancedSampler", "EpochSampler", "InstanceSampler", "SubsetSampler"),
-    "augment": ("Augment",),
-    "augment_config": ("AugmentConfig",),
+    "augmentation.augment": ("Augment",),
+    "augmentation.augment_config": ("AugmentConfig",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

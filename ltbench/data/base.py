@@ -20,7 +20,10 @@ from ltbench.errors import DataError
 if TYPE_CHECKING:
     from ltbench.data.suggestions import Asked, Suggestion
 
+__all__ = ["SPLITS", "Batch", "CutSplit", "Dataset", "Split", "TensorSplit", "Watch"]
+
 SPLITS = ("train", "val", "test")
+"""The splits of every dataset."""
 
 
 class Batch(NamedTuple):
@@ -39,7 +42,7 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class Split(Protocol):
-    """A map-style dataset that answers a list of indices with a whole :class:`Batch`."""
+    """A map-style dataset that answers a list of indices with a whole :class:`Batch`; ``len`` is N."""
 
     labels: Tensor
     """int64[N]"""
@@ -48,7 +51,8 @@ class Split(Protocol):
 
     def __getitem__(self, index: int) -> Batch: ...
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch: ...
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """The samples at ``indices``, in that order. Raises DataError for one that cannot be read."""
 
 
 @runtime_checkable
@@ -64,7 +68,7 @@ class CutSplit(Split, Protocol):
 
 
 class TensorSplit:
-    """A split held in memory: images uint8[N, C, H, W], labels int64[N]."""
+    """A split held in memory: ``images`` uint8[N, C, H, W], ``labels`` int64[N]. Raises ValueError for others."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or len(images) != len(labels):
@@ -96,17 +100,21 @@ def unwatched(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 class Dataset(ABC):
-    """A long-tailed dataset. ``options`` are its parameters, ``root`` the folder of its images where it needs one.
+    """A long-tailed dataset. Subclasses set ``Options`` and provide the three splits, the class names and the fingerprint.
 
-    ``progress`` is where long work (checking images, say) is shown; by default nowhere.
+    While a method is built or trained, ``split("test")`` of any dataset raises PluginError.
 
-    Subclasses set ``Options`` (a pydantic model with described fields) and provide the three splits, the class names and
-    the fingerprint. ``image_shape`` is what a split's batches hold, (channels, height, width); ``mean`` and ``std`` are per
-    channel, in units of 0..1, and are used for normalisation. ``storage`` says how the images are kept where that changes
-    their pixels but not which images they are: it enters the keys of stages, not the fingerprint.
-
-    While a method is built or trained, ``split("test")`` of any dataset raises PluginError
-    (:func:`ltbench.data.guard.no_test_split`).
+    Attributes:
+        Options: class of its parameters, a pydantic model with described fields.
+        options: the parameters of this object, of that class.
+        root: the folder of its images, where it needs one.
+        name: as it is registered.
+        image_shape: what a split's batches hold: (channels, height, width).
+        storage: how the images are kept where that changes their pixels but not which images they are: it enters the keys of
+            stages, not the fingerprint.
+        mean: per channel, in units of 0..1; used for normalisation.
+        std: the same.
+        progress: where long work (checking images, say) is shown; by default nowhere.
     """
 
     class Options(BaseModel):
@@ -178,6 +186,7 @@ class Dataset(ABC):
 
     @property
     def num_classes(self) -> int:
+        """C."""
         return len(self.class_names)
 
     @cached_property

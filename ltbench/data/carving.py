@@ -8,6 +8,8 @@ import numpy as np
 
 from ltbench.errors import UsageError
 
+__all__ = ["carve", "exponential_counts", "imbalanced"]
+
 _CARVE, _IMBALANCE = 0, 1
 """Streams: what is held out and what makes the data long-tailed are drawn independently for one seed."""
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+__all__ = ["CheckReport", "Counts"]
+
 
 class Counts(NamedTuple):
     """Images of each class.

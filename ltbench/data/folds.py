@@ -7,7 +7,10 @@ import numpy as np
 
 from ltbench.errors import UsageError, did_you_mean
 
+__all__ = ["FOLDS", "FOLD_RULES", "FoldRule", "fold_rule"]
+
 FOLDS = ("many", "medium", "few")
+"""The folds of every rule."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,12 @@ class FoldRule:
     text: str
 
     def assign(self, train_counts: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Fold of each class: int64[C], 0 many, 1 medium, 2 few (positions in :data:`FOLDS`)."""
+        """Fold of each class from ``train_counts`` int[C]: int64[C], 0 many, 1 medium, 2 few (positions in :data:`FOLDS`)."""
         counts = np.asarray(train_counts)
         return np.where(counts >= self.many_from, 0, np.where(counts <= self.few_to, 2, 1)).astype(np.int64)
 
     def members(self, train_counts: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
-        """Class ids of each fold, ascending int64; a fold without classes has an empty array."""
+        """Class ids of each fold from ``train_counts`` int[C], int64, ascending; a fold without classes has an empty array."""
         folds = self.assign(train_counts)
         return {name: np.flatnonzero(folds == position) for position, name in enumerate(FOLDS)}
 
@@ -45,6 +48,7 @@ FOLD_RULES: dict[str, FoldRule] = {
         FoldRule("oltr", 100, 20, ">= 100, 21 to 99, <= 20 (Liu et al. 2019, published code)"),
     )
 }
+"""Name -> rule: ``paper``, ``kang``, ``oltr``."""
 
 
 def fold_rule(name: str) -> FoldRule:

@@ -14,10 +14,13 @@ from ltbench.data.base import Dataset, TensorSplit
 from ltbench.data.carving import carve, imbalanced
 from ltbench.data.tensor_cache import Kept
 
+__all__ = ["VAL_PER_CLASS", "LongTailed", "LongTailedOptions"]
+
 VAL_PER_CLASS = (
     "Validation images of each class, at most half of what it has, carved from the long-tailed training images: those that "
     "the imbalance leaves out would be extra labelled data for the rare classes."
 )
+"""Description of the option ``val_per_class``, for datasets that carve their validation split in the same way."""
 
 
 class LongTailedOptions(Dataset.Options):
@@ -36,24 +39,24 @@ class LongTailed(Dataset):
     Training and validation images together are as many as in the literature, which has no validation split and reports
     the best or last epoch on the test images; here training goes without those held out.
 
-    Subclasses give :meth:`_whole` and :meth:`_default_root`.
+    Subclasses give :meth:`balanced` and :meth:`default_root`.
     """
 
     Options: type[LongTailedOptions] = LongTailedOptions
     options: LongTailedOptions
 
     def __init__(self, options: BaseModel | None = None, root: Path | None = None) -> None:
-        super().__init__(options, root if root is not None else self._default_root())
+        super().__init__(options, root if root is not None else self.default_root())
 
     @staticmethod
     @abstractmethod
-    def _default_root() -> Path:
+    def default_root() -> Path:
         """Where the files are looked for when no data root is given."""
 
     @abstractmethod
-    def _whole(self) -> Kept:
-        """``train.images`` uint8[N, C, H, W], ``train.labels`` int64[N], ``test.images``, ``test.labels``; and, as JSON under
-        ``classes``, the class names.
+    def balanced(self) -> Kept:
+        """The balanced dataset: ``train.images`` uint8[N, C, H, W], ``train.labels`` int64[N], ``test.images``,
+        ``test.labels``; and, as JSON under ``classes``, the class names.
 
         Raises:
             DataError: files are missing or damaged.
@@ -73,7 +76,7 @@ class LongTailed(Dataset):
     @cached_property
     def _content(self) -> tuple[list[str], dict[str, TensorSplit], str]:
         """Class names, splits, and sha256 over the names and each split's positions in the source, labels and images."""
-        options, (tensors, texts) = self.options, self._whole()
+        options, (tensors, texts) = self.options, self.balanced()
         labels = tensors["train.labels"].numpy()
         drawn = imbalanced(labels, options.imbalance, options.seed)
         kept, held_out = carve(labels[drawn], options.val_per_class, options.seed)

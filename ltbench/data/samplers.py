@@ -11,6 +11,16 @@ from torch import Generator, Tensor
 
 from ltbench.errors import UsageError
 
+__all__ = [
+    "ClassAwareSampler",
+    "ClassBalancedSampler",
+    "EpochSampler",
+    "InstanceSampler",
+    "MixedBatchSampler",
+    "RejectSampler",
+    "SubsetSampler",
+]
+
 
 class EpochSampler(ABC):
     """The order of training positions in each epoch."""
@@ -30,7 +40,7 @@ class EpochSampler(ABC):
 
 
 class SubsetSampler(EpochSampler):
-    """Every one of the given positions (int64[N]) once, shuffled."""
+    """Every one of ``positions`` (int64[N], in the training split) once, shuffled. Raises UsageError where there is none."""
 
     def __init__(self, positions: Tensor) -> None:
         self.positions = _positions(positions)
@@ -115,7 +125,8 @@ class RejectSampler(EpochSampler):
         redraw: draw them afresh each epoch.
 
     Raises:
-        UsageError: ``used`` is more than M.
+        UsageError: ``used`` is more than M, or there is no sample inside.
+        ValueError: neither ``redraw`` nor a generator.
     """
 
     def __init__(

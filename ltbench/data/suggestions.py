@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+__all__ = ["Asked", "Suggestion"]
+
 
 @dataclass(frozen=True)
 class Asked:

@@ -11,6 +11,8 @@ from ltbench.common.files import unwritable
 from ltbench.common.sealed import Damaged, set_aside
 from ltbench.common.sealed_tensors import read_tensors, write_tensors
 
+__all__ = ["Kept", "cached"]
+
 Kept = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors by name, and texts that go with them."""
 

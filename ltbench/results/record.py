@@ -58,6 +58,7 @@ from ltbench.results.schema import (
 )
 
 Role = Literal["run", "reference", "control"]
+"""Why a posterior is measured: it was asked for; a method that others start from, alone; what an ensemble has to beat."""
 
 SCHEMA_VERSION: Literal[2] = 2
 """Raised when a record of before cannot be read any more."""
@@ -86,19 +87,38 @@ class Record(LaterPart):
     """One row of one seed, measured by this harness. Contradictory content is refused.
 
     Attributes:
-        methods, fuser: what was fused and how; ``none``: a single full member as it is.
+        schema_version: of what is stored; raised when a record of before cannot be read any more.
+        source: measured by this harness, not reported by a paper.
+        dataset: the data, with its fingerprint.
+        methods: whose members were fused.
+        fuser: how; ``none``: a single full member as it is.
+        members: the classifiers that were fused.
+        seed: of everything random.
+        num_processes: on which it was trained.
+        selection: on what epochs and fitted parameters were selected.
+        calibration: of the posterior on the test split.
+        stages: the trained methods that it rests on.
+        track: what must be equal for two rows to be ranked together.
+        environment: where it was computed.
+        logits_sha256: digests of the logits and labels that it was computed from.
+        created: when, with the time zone.
+        notes: remarks, a line each.
         role: ``run``: what was asked for, or a method of it alone; ``reference``: a method alone that others start from or
             have to beat; ``control``: such a one calibrated, or a method that stands beside one as its control.
-        config: the resolved settings of this row alone (:func:`row_config`); ``config_hash``: see :func:`config_hash`.
-        fold_rule: the rule of the run; ``metrics`` hold every rule: rule -> fold -> top-1 accuracy in percent.
-        per_class_correct, per_class_total: C counts of test samples.
+        config: the resolved settings of this row alone.
+        config_hash: sha256 (hex) of ``config`` without the seed and without where images and lists lie.
+        fold_rule: the rule of the run.
+        metrics: under every rule: rule -> fold -> top-1 accuracy in percent.
+        per_class_correct: C counts of test samples that were classified correctly.
+        per_class_total: C counts of test samples.
         correct_bits: base64 of ``np.packbits`` of one bit per test sample, samples sorted by class.
         timings: seconds by stage or step.
-        fuser_state: what the fuser learned; ``fitted_on``: from what (None in records of before it was said).
+        fuser_state: what the fuser learned.
+        fitted_on: from what it learned: nothing or validation; None in records of before that was said.
         analyses: what was looked at beside the posterior and is never ranked, e.g. the oracle's upper bound, by name.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("fitted_on",)
+    _later: ClassVar[tuple[str, ...]] = ("fitted_on",)
 
     schema_version: Annotated[Literal[2], BeforeValidator(_this_version)]
     source: Literal["measured"]

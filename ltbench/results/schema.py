@@ -1,5 +1,4 @@
-"""The parts of a record. Plain data with ranges; what they must agree on is checked by
-:class:`ltbench.results.record.Record` and :mod:`ltbench.results.consistency`."""
+"""The parts of a record (:class:`ltbench.Record`). Plain data with ranges."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,6 +17,25 @@ from ltbench.common.escaping import is_plain
 from ltbench.common.names import RULE, is_qualified_name
 from ltbench.data.augmentation.views import TestViews
 
+__all__ = [
+    "Calibration",
+    "Count",
+    "DatasetInfo",
+    "Environment",
+    "Flag",
+    "Line",
+    "LogitsDigests",
+    "MemberInfo",
+    "Name",
+    "Percent",
+    "Positive",
+    "Seconds",
+    "Selection",
+    "Sha256",
+    "StageInfo",
+    "Track",
+]
+
 LARGEST = 2**63 - 1
 
 
@@ -34,15 +52,21 @@ def _plain(text: str) -> str:
 
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
+"""64 hexadecimal digits."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_slug)]
 """Of a method, a fuser or a dataset: it becomes a part of names of files."""
 Line = Annotated[str, StringConstraints(min_length=1, max_length=4000), AfterValidator(_plain)]
 """A line of text that a terminal can show."""
 Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+"""An integer of at least 0."""
 Positive = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+"""An integer of at least 1."""
 Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
+"""A number from 0 to 100."""
 Seconds = Annotated[float, Field(strict=True, ge=0)]
+"""A number of at least 0."""
 Flag = Annotated[bool, Field(strict=True)]
+"""True or false."""
 
 
 class Part(BaseModel):
@@ -55,18 +79,26 @@ class LaterPart(Part):
     """Fields that came after records of this version are None where nothing was said, and left out then: what was written
     before reads, and has the hash, that it had."""
 
-    later: ClassVar[tuple[str, ...]]
+    _later: ClassVar[tuple[str, ...]]
 
     @model_serializer(mode="wrap")
     def _without_unsaid(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in write(self).items() if value is not None or name not in self.later}
+        return {name: value for name, value in write(self).items() if value is not None or name not in self._later}
 
 
 class DatasetInfo(Part):
     """The data.
 
-    ``train``, ``val``, ``test``: numbers of samples; ``train_counts``: training images of each class; ``skipped``: names of
-    the samples of each split that were left out because they could not be read.
+    Attributes:
+        name: of the dataset.
+        fingerprint: sha256 of the content that decides results.
+        num_classes: C.
+        train_counts: C numbers, training images of each class.
+        train: number of samples.
+        val: number of samples.
+        test: number of samples.
+        options: the dataset's own.
+        skipped: names of the samples of each split that were left out because they could not be read.
     """
 
     name: Name
@@ -89,7 +121,14 @@ class DatasetInfo(Part):
 
 
 class MemberInfo(Part):
-    """One classifier that was fused: ``name`` as in the logits (``experts/many``), ``num_classes`` that it covers."""
+    """One classifier that was fused.
+
+    Attributes:
+        name: as in the logits (``experts/many``).
+        method: that trained it.
+        num_classes: that it covers.
+        outside: what it says about the others, see :mod:`ltbench.members`.
+    """
 
     name: Line
     method: Name
@@ -98,7 +137,12 @@ class MemberInfo(Part):
 
 
 class Selection(Part):
-    """On what the epoch and every fitted parameter were selected; ``unknown`` for models trained elsewhere."""
+    """On what the epoch and every fitted parameter were selected.
+
+    Attributes:
+        split: ``unknown`` for models trained elsewhere.
+        criterion: of the selection.
+    """
 
     split: Literal["val", "test", "unknown"]
     criterion: Line = "accuracy"
@@ -131,13 +175,17 @@ class Track(Part):
 
 
 class StageInfo(LaterPart):
-    """A trained stage that the row rests on: its method, its key, and the sha256 of its file of weights.
+    """A trained stage that the row rests on.
 
-    ``augmentation``: what its trainings did to images (:func:`ltbench.data.augmentation.augment_config.in_words`), each once,
-    where a method asked for more or other than the run's; None: the run's alone.
+    Attributes:
+        method: that was trained.
+        key: sha256 of everything that decides the outcome.
+        weights: sha256 of its file of weights.
+        augmentation: what its trainings did to images, in words, each once, where a method asked for more or other than the
+            run's; None: the run's alone.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("augmentation",)
+    _later: ClassVar[tuple[str, ...]] = ("augmentation",)
 
     method: Name
     key: Sha256
@@ -149,7 +197,7 @@ class Calibration(Part):
     """Of the posterior on the test split.
 
     Attributes:
-        ece: expected calibration error in percent (:func:`ltbench.results.metrics.calibration_error`).
+        ece: expected calibration error in percent, over 15 bins of equal width (Guo et al. 2017, Eq. 3).
         nll: mean negative log-likelihood in nats; None where it is infinite (a true class got probability 0).
     """
 
@@ -158,10 +206,21 @@ class Calibration(Part):
 
 
 class Environment(Part):
-    """Where it was computed. The two git fields are None where ltbench did not run from a git checkout.
+    """Where it was computed.
 
-    ``threads``: of torch, in each process; ``cpu``: the processor, and the instructions that torch uses of it;
-    ``git_dirty``: the sources differed from the commit. ``plugins``: distribution -> version.
+    Attributes:
+        python: its version.
+        torch: its version.
+        timm: its version.
+        ltbench: its version.
+        platform: operating system and machine.
+        device: that computed.
+        cpu: the processor, and the instructions that torch uses of it.
+        threads: of torch, in each process.
+        precision: of training and inference.
+        git_commit: of the sources; None where ltbench did not run from a git checkout.
+        git_dirty: the sources differed from the commit; None as ``git_commit``.
+        plugins: distribution -> version.
     """
 
     python: Line
@@ -179,7 +238,12 @@ class Environment(Part):
 
 
 class LogitsDigests(Part):
-    """:func:`ltbench.results.record.logits_digest` of the members' logits and the labels of each split."""
+    """sha256 of what each split says: the members' logits as little-endian float32, by name, and the labels.
+
+    Attributes:
+        val: of the validation split.
+        test: of the test split.
+    """
 
     val: Sha256
     test: Sha256

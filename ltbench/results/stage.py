@@ -60,6 +60,7 @@ class Stage:
 
     @property
     def weights(self) -> Path:
+        """The file of its weights."""
         return self.folder / "weights.safetensors"
 
     def of(self, what: str) -> str:
@@ -76,7 +77,7 @@ class Stage:
         return read_json(self.folder / "stage.json", self.of("report"))
 
     def read_weights(self) -> dict[str, Tensor]:
-        """Weights by name, checked. Raises as :meth:`report`."""
+        """Weights by name, float[...] or int64[...] as its modules have them; checked. Raises as :meth:`report`."""
         found = read_tensors(self.weights, self.of("weights"))
         if found.sha256 != self.report()["weights_sha256"]:
             raise Damaged(self.weights, "is damaged: stage.json was written with other weights")

@@ -57,9 +57,17 @@ class FakeContext:
             the members, as a training would.
         folder: where artifacts go; without it :meth:`artifact` gives None.
 
+    Raises:
+        TypeError: neither ``train_counts`` nor ``labels``.
+
     Attributes:
         trained: the arguments of each call of :meth:`train`, and its ``members``.
         logged: what was logged, an entry for each call.
+        train_split: the images and labels.
+        val_split: the same for validation.
+        classes: with folds by the rule ``paper``.
+        device: the CPU.
+        augment: no augmentation.
         interrupt_before: the number of a round before which :meth:`rounds` raises KeyboardInterrupt. Set to None again, a second
             ``fit`` goes on from there, as a killed run does.
     """
@@ -141,15 +149,18 @@ class FakeContext:
         return Step(_whole(inputs, targets, chosen, mixed), clock, engine)
 
     def new_backbone(self) -> Backbone:
+        """One linear layer, the same weights at every call."""
         with global_stream(0, "backbone"):
             return Backbone(Flat(self._num_features))
 
     def stage(self, method: str) -> list[Member]:
+        """Copies of the members that were given. Raises LtbenchError for another method."""
         if method not in self._stages:
             raise LtbenchError(f"asked for the stage of '{method}', but there is {', '.join(self._stages) or 'none'}.")
         return deepcopy(list(self._stages[method]))
 
     def train(self, members: Member | Sequence[Member], **asked: Unpack[Training]) -> TrainingResult:
+        """Note what is asked for. Raises TypeError for what is no argument of a training."""
         if unknown := asked.keys() - Training.__annotations__.keys():
             raise TypeError(f"train() got an unexpected keyword argument '{min(unknown)}'")
         together = [members] if isinstance(members, Member) else list(members)
@@ -167,6 +178,7 @@ class FakeContext:
         features: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> Iterator[Minibatch]:
+        """The batches of an epoch, on one process; ``features`` float[V, M, D], ``labels`` int64[M]."""
         labels, random = self.train_split.labels if labels is None else labels, self.generator(f"{label} {epoch}")
         number = views if isinstance(views, int) else len(views)
         tables = [self.augment.config] * number if isinstance(views, int) else views
@@ -179,6 +191,7 @@ class FakeContext:
             yield _whole(inputs, labels[chosen], chosen)
 
     def features(self, backbone: Backbone, split: str, views: int = 1) -> Tensor:
+        """float32[V, N, D], those that were given, or the backbone's. Raises LtbenchError where fewer views were given."""
         given, images = self._features[split], {"train": self.train_split, "val": self.val_split}[split].images
         if given is None:
             with torch.no_grad():
@@ -188,15 +201,19 @@ class FakeContext:
         return given[:views]
 
     def generator(self, name: str) -> Generator:
+        """The same stream for the same name."""
         return stream(0, "fake", name)
 
     def log(self, **metrics: Any) -> None:
+        """Note the metrics."""
         self.logged.append(metrics)
 
     def progress(self, label: str, steps: int) -> AbstractContextManager[Callable[[], None]]:
+        """Shows nothing."""
         return nullcontext(lambda: None)
 
     def rounds(self, label: str, total: int, keep: Kept) -> Iterator[Round]:
+        """All rounds, or those that are left after an interruption. Raises KeyboardInterrupt, see ``interrupt_before``."""
         done, states = self._rounds.get(label, (0, {}))
         for name, state in states.items():
             keep[name].load_state_dict(state)
@@ -207,6 +224,7 @@ class FakeContext:
             self._rounds[label] = number + 1, deepcopy({name: part.state_dict() for name, part in keep.items()})
 
     def artifact(self, name: str) -> Path | None:
+        """The file in ``folder``."""
         return None if self._folder is None else self._folder / name
 
 

@@ -89,7 +89,7 @@ def check_method(
     Args:
         method: its class, or its name. What it requires is known of registered ones only.
         config: hyperparameters; by default the class's own, each :class:`~ltbench.training.optim.OptimConfig` in them cut to 2
-            epochs (:func:`shortened`).
+            epochs.
         backbone: the table ``[backbone]`` of a run, for a method that is made for some networks alone, say
             ``{"name": "vit_tiny_patch16_224", "kwargs": {"img_size": 16}}``; by default a narrow ResNet-10. Images are grey,
             16 x 16 pixels.

@@ -33,7 +33,7 @@ class Mixed:
     box: tuple[int, int, int, int] | None = None
 
     def images(self, images: Tensor) -> Tensor:
-        """Images (or features) float[B, ...] mixed; new memory."""
+        """``images`` (or features) float[B, ...], mixed; new memory."""
         others = images[self.partner.to(images.device)]
         if self.box is None:
             return images * self.lam + others * (1 - self.lam)
@@ -85,7 +85,13 @@ def _box(lam: float, size: tuple[int, int], centre: np.ndarray) -> tuple[int, in
 
 
 def soft_targets(targets: Tensor, classes: int, smoothing: float = 0.0, mixed: Mixed | None = None) -> Tensor:
-    """Targets int64[B] as distributions float32[B, K]: smoothed, then mixed as the images were."""
+    """``targets`` int64[B] as distributions float32[B, K]: smoothed, then mixed as the images were.
+
+    Args:
+        classes: K, the number of logits.
+        smoothing: probability that is spread over all of them in equal parts.
+        mixed: what was done to the images; None: nothing.
+    """
     soft = F.one_hot(targets, classes).float()
     soft = soft * (1 - smoothing) + smoothing / classes
     return soft if mixed is None else mixed.lam * soft + (1 - mixed.lam) * soft[mixed.partner.to(soft.device)]

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from ltbench.errors import did_you_mean
 
+__all__ = ["OptimChanges", "OptimConfig"]
+
 MOST_EPOCHS = 10**6
 LARGEST_BATCH = 2**24
 """Beyond the largest that anyone has trained with: what is larger was not meant."""

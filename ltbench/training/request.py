@@ -13,6 +13,8 @@ from ltbench.data.samplers import EpochSampler
 from ltbench.training.optim import OptimConfig
 from ltbench.training.step import Step
 
+__all__ = ["Kept", "Loss", "Objective", "Round", "Training", "TrainingResult", "Update", "Validation"]
+
 Loss = Callable[..., Tensor]
 """``loss(logits float[B, K], targets int64[B])`` -> scalar. With a third parameter ``features`` it gets float[B, D] too."""
 
@@ -29,7 +31,12 @@ Kept = Mapping[str, nn.Module | torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class Validation:
-    """On what the epoch is selected: positions int64[M] in the val split and targets int64[M] among the logits."""
+    """On what the epoch is selected.
+
+    Attributes:
+        indices: int64[M], positions in the val split.
+        targets: int64[M], the target of each among the logits.
+    """
 
     indices: Tensor
     targets: Tensor
@@ -37,10 +44,12 @@ class Validation:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What came of a training; the members hold the weights of ``best_epoch`` (from 1; 0: the starting point).
+    """What came of a training.
 
-    ``best_accuracy`` is the validation accuracy of that epoch in percent; ``history`` has one entry an epoch, with
-    ``val_accuracy`` where the epoch was validated.
+    Attributes:
+        best_epoch: whose weights the members hold: from 1; 0: the starting point.
+        best_accuracy: validation accuracy of that epoch in percent.
+        history: means of each epoch by name; with ``val_accuracy`` in percent where the epoch was validated.
     """
 
     best_epoch: int
@@ -50,7 +59,12 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class Round:
-    """A round of a loop of the method's own: its number, from 0, and where a line of metrics for the log goes."""
+    """A round of a loop of the method's own.
+
+    Attributes:
+        number: from 0.
+        log: takes a line of metrics for the log.
+    """
 
     number: int
     log: Callable[[dict[str, Any]], None]

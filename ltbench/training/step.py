@@ -14,6 +14,8 @@ from ltbench.data.augmentation.draws import Draws
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.training.mixing import Mixed, soft_targets
 
+__all__ = ["Minibatch", "Output", "Outputs", "Step"]
+
 
 class Output(NamedTuple):
     """What a member answers: logits float[B, K] (K + 1 with a reject logit) and features float[B, D]."""
@@ -107,8 +109,11 @@ class Step:
     ``compute.gradient_accumulation`` cuts it.
 
     Attributes:
-        epoch, epochs: from 0, and how many.
-        step, steps: from 0 on through all epochs, and how many.
+        epoch: from 0.
+        epochs: how many there are.
+        step: from 0, on through all epochs.
+        steps: how many there are in all epochs.
+        minibatch: the samples as they came.
         factor: what the learning rates are multiplied by in this step.
         total: samples of the whole batch, over all processes.
     """
@@ -175,7 +180,7 @@ class Step:
         ]
 
     def forward(self, images: Tensor) -> Outputs:
-        """Member -> logits and features of any images float[N, C, H, W] (or features float[N, D])."""
+        """Member -> logits and features of any ``images`` float[N, C, H, W] (or features float[N, D])."""
         return self._engine.forward(images)
 
     @cached_property
@@ -190,7 +195,7 @@ class Step:
         return Draws(self.generator, self.total, self.minibatch.places)
 
     def gather(self, values: Tensor) -> Tensor:
-        """Values [B, ...] of this process's samples -> [total, ...] of the whole batch in its order, without gradient.
+        """``values`` [B, ...] of this process's samples -> [total, ...] of the whole batch in its order, without gradient.
 
         What a queue or a running mean learns from must be gathered, so that it is the same on every process. Not where
         ``compute.gradient_accumulation`` cuts the batch: then it is [B, ...] of the piece, over all processes.
@@ -198,7 +203,11 @@ class Step:
         return self._engine.gather(values.detach(), self.minibatch)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a mean over the B samples to the parameters', averaged over the processes. For an ``update``."""
+        """Add the gradients of ``loss``, a mean over the B samples, to the parameters', averaged over the processes.
+
+        Raises:
+            LtbenchError: called in an ``objective``; it is for an ``update``.
+        """
         if self._engine.backward is None:
             raise LtbenchError("step.backward is for an 'update'; an 'objective' returns what is to be minimised.")
         self._engine.backward(loss, self.minibatch)
@@ -210,6 +219,12 @@ class Step:
         Args:
             loss: see :data:`ltbench.training.request.Loss`.
             output: by default the only member's, of the first view; of several members the sum.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            UsageError: with label smoothing, the loss takes no targets float[B, K].
         """
         if output is None:
             losses = [self.loss_of(loss, each) for each in self.outputs.values()]

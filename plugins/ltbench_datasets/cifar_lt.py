@@ -33,7 +33,7 @@ class CifarLT(LongTailed):
     _source: ClassVar[Any]
 
     @staticmethod
-    def _default_root() -> Path:
+    def default_root() -> Path:
         return cache_dir() / "datasets" / "cifar"
 
     @classmethod
@@ -46,14 +46,14 @@ class CifarLT(LongTailed):
         Raises:
             DataError: no connection, a damaged download, or the folder cannot be written.
         """
-        folder = root if root is not None else cls._default_root()
+        folder = root if root is not None else cls.default_root()
         try:
             cls._source(folder, download=True)
         except (OSError, RuntimeError) as error:
             raise DataError(f"{cls._source.url} could not be fetched into {folder}: {error}") from error
         return folder / cls._source.base_folder
 
-    def _whole(self) -> Kept:
+    def balanced(self) -> Kept:
         source = self._source
         if not (Path(str(self.root)) / source.base_folder).is_dir():
             raise self._absent(f"there is no folder {source.base_folder} in {self.root}.")
@@ -84,7 +84,7 @@ class CifarLT(LongTailed):
         return f"missing or damaged in {folder}: {', '.join(wrong)}. Delete that folder;"
 
     def _absent(self, fault: str) -> DataError:
-        where = "" if self.root == self._default_root() else f" --folder {self.root}"
+        where = "" if self.root == self.default_root() else f" --folder {self.root}"
         return DataError(f"{self.name}: {fault} 'ltbench data fetch {self.name}{where}' downloads it (170 MB).")
 
 

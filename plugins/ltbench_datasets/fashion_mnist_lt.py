@@ -43,7 +43,7 @@ class FashionMnistLT(LongTailed):
     mean, std = (0.2860,), (0.3530,)
 
     @staticmethod
-    def _default_root() -> Path:
+    def default_root() -> Path:
         return DEBIAN if DEBIAN.is_dir() else cache_dir() / "datasets" / "fashion-mnist"
 
     @classmethod
@@ -56,7 +56,7 @@ class FashionMnistLT(LongTailed):
         Raises:
             DataError: no connection, a damaged download, or the folder cannot be written.
         """
-        folder = root if root is not None else cls._default_root()
+        folder = root if root is not None else cls.default_root()
         if all(_located(folder, file).is_file() for file in CONTENT):
             return folder
         try:
@@ -65,7 +65,7 @@ class FashionMnistLT(LongTailed):
             raise DataError(f"{FashionMNIST.mirrors[0]} could not be fetched into {folder}: {error}") from error
         return folder / "FashionMNIST" / "raw"
 
-    def _whole(self) -> Kept:
+    def balanced(self) -> Kept:
         folder = Path(str(self.root))
         if absent := [f"{file}.gz" for file in CONTENT if not _located(folder, file).is_file()]:
             raise self._faulty(f"there is no {', no '.join(absent)} in {folder}.")
@@ -94,7 +94,7 @@ class FashionMnistLT(LongTailed):
         return np.frombuffer(content, np.uint8)
 
     def _faulty(self, fault: str) -> DataError:
-        where = "" if self.root == self._default_root() else f" --folder {self.root}"
+        where = "" if self.root == self.default_root() else f" --folder {self.root}"
         return DataError(
             f"{self.name}: {fault} 'ltbench data fetch {self.name}{where}' downloads it (31 MB), and Debian's package "
             "dataset-fashion-mnist has it."

@@ -79,16 +79,10 @@ class Folder(FileDataset):
 
     def suggested_settings(self, asked: "Asked") -> "list[Suggestion]":
         """By the number of training images and classes, and the size of some images: :mod:`ltbench_datasets.folder_settings`."""
-        from ltbench.data.images.packed_file import PackedFile
-        from ltbench_datasets.folder_settings import look_at, look_at_packed, suggest
+        from ltbench_datasets.folder_settings import suggest
 
-        train = self.image_list("train")
-        if self.options.storage == "files":
-            looks = look_at(train.files)
-        else:
-            path = self.pack_file("train")
-            looks = look_at_packed(PackedFile(path)) if path.is_file() else None
-        return suggest(len(train), self.num_classes, looks, asked) if looks else []
+        looks = self.looks()
+        return suggest(len(self.image_list("train")), self.num_classes, looks, asked) if looks else []
 
     @cached_property
     def _prepared(self) -> tuple[list[str], dict[str, ImageList]]:

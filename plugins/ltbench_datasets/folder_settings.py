@@ -4,21 +4,11 @@ What is published for ImageNet-LT (Liu et al. 2019; Kang et al. 2020) and CIFAR-
 rule; between and beyond them the rules are ours, and no more than a start.
 """
 
-import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from ltbench.data.images.image_bytes import BadImage, stamp
-from ltbench.data.images.packed_file import PackedFile
+from ltbench.data.images.looks import Looks
 from ltbench.data.suggestions import Asked, Suggestion
 from ltbench.training.optim import OptimConfig
-
-SAMPLE = 256
-"""Images that are looked at, at equal steps through the training images."""
 
 USUAL_SIZE = 224
 """Pixels: what photographs are read at."""
@@ -38,53 +28,9 @@ BATCHES_AN_EPOCH, SMALLEST_BATCH = 64, 32
 IMAGES_SHOWN, LONGER = 1_000_000, 2.0
 """An epoch of few images is short: up to twice the epochs, until so many images were shown. CIFAR-LT has 200, ImageNet-LT 100."""
 
-_GREY = ("1", "L", "LA", "I", "I;16", "F")
 _RATE = ("batch_size", "lr", "optimizer")
 _LENGTH = ("epochs", "step_epochs", "milestones", "patience")
 """What belongs together: where a user or a recipe says one of them, none is suggested."""
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What a sample of images looks like: the median of their short sides in pixels, and whether all are grey."""
-
-    side: int
-    grey: bool
-
-
-def look_at(files: Sequence[str]) -> Looks | None:
-    """Looks of image files, by the headers of some; None where no header can be read: the run will say so."""
-    found = []
-    for position in _sample(len(files)):
-        try:
-            found.append(_header(files[position]))
-        except (BadImage, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            continue  # damaged, or no image: not this one's to tell
-    return _looks(found)
-
-
-def _header(file: str) -> tuple[int, bool]:
-    stamp(file)  # what is no regular file is not opened
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # nothing is decoded here
-        with Image.open(file) as image:
-            return min(image.size), image.mode in _GREY
-
-
-def look_at_packed(packed: PackedFile) -> Looks | None:
-    """Looks of a packed copy, which keeps grey images in three equal channels. Raises DataError where it is damaged."""
-    pictures = (packed.pixels(position) for position in _sample(len(packed.table)))
-    return _looks((min(each.shape[:2]), bool((each == each[..., :1]).all())) for each in pictures)
-
-
-def _sample(number: int) -> list[int]:
-    steps = np.linspace(0, number - 1, min(number, SAMPLE))
-    return [int(position) for position in steps.round()]
-
-
-def _looks(found: Iterable[tuple[int, bool]]) -> Looks | None:
-    seen = list(found)
-    return Looks(int(np.median([side for side, _ in seen])), all(grey for _, grey in seen)) if seen else None
 
 
 def suggest(images: int, classes: int, looks: Looks, asked: Asked) -> list[Suggestion]:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from ltbench_datasets.folder import Folder, FolderOptions
-from ltbench_datasets.folder_settings import SAMPLE, Looks, look_at, suggest
+from ltbench_datasets.folder_settings import suggest
 from PIL import Image
 from tiny import Outcome
 
+from ltbench.data.images.looks import SAMPLE, Looks, look_at
 from ltbench.data.suggestions import Asked
 from ltbench.training.optim import OptimConfig
 

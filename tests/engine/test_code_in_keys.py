@@ -198,6 +198,7 @@ OUTSIDE = {
     "ltbench.hookspecs": "documents hooks",
     "ltbench.results.over_seeds": "tables of records",
     "ltbench.results.stage": "reads what a stage left",
+    "ltbench.reference*": "writes docs/reference.md",
     "ltbench.settings.errors": "settings",
     "ltbench.testing*": "'ltbench plugin test'",
     "ltbench.verification*": "checks records",

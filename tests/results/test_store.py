@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ltbench.errors import DataError
+from ltbench.results.schema import Track
 from ltbench.results.store import default_results_root, load, load_results, read_record, save, to_json
 
 from .records import baseline, record
@@ -99,6 +100,8 @@ def test_frame_has_one_row_a_record(tmp_path: Path) -> None:
     assert frame.loc["experts", "fuser"] == "joint"
     assert frame.loc["experts", "ece"] == 2.0
     assert Path(frame.loc["experts", "path"]).is_file()
+    said = f"{load_results.__doc__} {Track.__doc__}"
+    assert [column for column in frame.columns if not re.search(rf"\b{column}\b", said)] == []
 
 
 def test_frame_of_nothing(tmp_path: Path) -> None:

@@ -18,13 +18,16 @@ from ltbench.data.augmentation.draws import SAMPLES, Draws
 from ltbench.data.augmentation.policies import Chosen, apply_policy, cutout_boxes, draw_policy, erase, erasing_boxes
 from ltbench.data.augmentation.views import CROPS, Look
 
+__all__ = ["Augment", "AugmentConfig"]
+
 
 class Augment:
     """Turns uint8 batches into what the network sees.
 
     Args:
         config: what to do.
-        mean, std: per channel, or one for all, in units of 0..1.
+        mean: per channel, or one for all, in units of 0..1.
+        std: the same.
     """
 
     def __init__(self, config: AugmentConfig, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -39,7 +42,7 @@ class Augment:
         return other
 
     def train(self, images: Tensor, random: Generator | Draws | None = None, cut: bool = False) -> Tensor:
-        """Augmented and normalised: uint8[B, C, H, W] -> float32[B, C, h, w].
+        """``images`` augmented and normalised: uint8[B, C, H, W] -> float32[B, C, h, w].
 
         Args:
             random: a CPU generator, or the draws of these samples.
@@ -66,7 +69,7 @@ class Augment:
         return CentreCut(self.config.size or size)
 
     def plain(self, images: Tensor) -> Tensor:
-        """Resized, where ``size`` asks for it, and normalised: uint8[B, C, H, W] -> float32[B, C, h, w]."""
+        """``images`` resized, where ``size`` asks for it, and normalised: uint8[B, C, H, W] -> float32[B, C, h, w]."""
         return self._normalised(self._resized(images))
 
     def look_cut(self, look: Look, size: int) -> Cut:

@@ -7,7 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+__all__ = ["AugmentConfig", "MixConfig", "Policy"]
+
 Policy = Literal["none", "rand", "trivial", "auto-imagenet", "auto-cifar10", "auto-svhn"]
+"""None, RandAugment, TrivialAugment (wide), or AutoAugment as learned on a dataset."""
 
 MAX_SIZE = 4096
 """Largest side of what a network sees: a batch of larger images fits no memory."""

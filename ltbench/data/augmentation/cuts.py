@@ -8,6 +8,8 @@ from torch import Tensor
 
 from ltbench.data.augmentation.draws import SAMPLES, Draws
 
+__all__ = ["CentreCut", "Cut", "RandomCut"]
+
 EVAL_MARGIN = 256 / 224
 """Short side of the resized image over that of the centre crop, at evaluation."""
 
@@ -66,7 +68,7 @@ class RandomCut(Cut):
     Attributes:
         scale: bounds on the share of the image's area.
         ratio: bounds on width over height.
-        uniform: float64[4, B, 10], random numbers in [0, 1), see :func:`draw_uniform`.
+        uniform: float64[4, B, 10], random numbers in [0, 1), see ``draw_uniform``.
     """
 
     scale: tuple[float, float]

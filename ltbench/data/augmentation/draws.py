@@ -3,6 +3,8 @@
 import torch
 from torch import Generator, Tensor
 
+__all__ = ["SAMPLES", "Draws"]
+
 SAMPLES = -1
 """Stands for the number of samples in the shapes below."""
 
@@ -20,11 +22,11 @@ class Draws:
         self._generator, self._total, self._chosen = generator, total, chosen
 
     def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Numbers in [0, 1) of this shape, in which :data:`SAMPLES` stands for B."""
+        """Numbers in [0, 1), float32 by default, of this shape, in which :data:`SAMPLES` stands for B."""
         return self._own(torch.rand(self._whole(shape), generator=self._generator, dtype=dtype), shape)
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
-        """int64 from ``low`` to ``high - 1`` of this shape, in which :data:`SAMPLES` stands for B."""
+        """Integers, int64, from ``low`` to ``high - 1`` of this shape, in which :data:`SAMPLES` stands for B."""
         return self._own(torch.randint(low, high, self._whole(shape), generator=self._generator), shape)
 
     def _whole(self, shape: tuple[int, ...]) -> list[int]:

@@ -7,6 +7,8 @@ and the code of LIFT (Shi et al., ICML 2024), whose rows have five crops, take t
 from dataclasses import dataclass
 from typing import Literal
 
+__all__ = ["CROPS", "LOOKS", "PLAIN", "Look", "TestViews"]
+
 TestViews = Literal["centre", "flip", "five_crops", "five_crops_flip"]
 """``flip``: the plain view and its mirror image; ``five_crops``: the four corners and the centre; ``five_crops_flip``: these
 and their mirror images."""
@@ -38,6 +40,7 @@ class Look:
 
 
 PLAIN = Look()
+"""An image as it is, resized where the settings ask for it."""
 
 _CROPS = tuple(map(Look, CROPS))
 

@@ -23,6 +23,8 @@ from ltbench.common.sealed_tensors import read_tensors, write_tensors
 from ltbench.data.base import Watch, unwatched
 from ltbench.data.images.image_bytes import BadImage, Stamp, read_bytes, stamp
 
+__all__ = ["Contents"]
+
 DIGEST_BYTES = 32
 
 SETTLED_NS = 2_000_000_000
@@ -38,7 +40,7 @@ class Contents:
 
     Attributes:
         digests: uint8[N, 32], sha256 of the bytes of each; zeros for what cannot be read.
-        stamps: int64[N, 4], :class:`Stamp` of each.
+        stamps: int64[N, 4] of each: what of a file changes when it is written.
         wrong: position -> why the file cannot be read.
     """
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from ltbench.data.images.contents import Contents
     from ltbench.data.images.image_checks import ImagesReport
     from ltbench.data.images.image_files import ImageFileSplit
+    from ltbench.data.images.looks import Looks
     from ltbench.data.images.packed import PackedSplit, PackSettings
+
+__all__ = ["FileDataset", "FileOptions"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -69,6 +72,7 @@ class FileDataset(Dataset):
 
     @property
     def storage(self) -> str:  # type: ignore[override]
+        """What the options change of the pixels."""
         packed = f"packed, short side {self.options.short_side}" if self.options.storage == "packed" else ""
         return ", ".join(part for part in (packed, "EXIF applied" if self._upright else "") if part)
 
@@ -94,7 +98,7 @@ class FileDataset(Dataset):
 
     @cached_property
     def lists(self) -> dict[str, ImageList]:
-        """The images of each split that are used."""
+        """The images of each split that are used. Raises DataError where none of a split can be read."""
         found = {}
         for name, images in self._named.items():
             found[name] = images.only(self._kept(name)) if self.bad[name] else images
@@ -147,6 +151,19 @@ class FileDataset(Dataset):
 
         return [images_report(name, self.image_list(name).files) for name in SPLITS]
 
+    def looks(self) -> "Looks | None":
+        """What some of the training images look like, by their headers or in the packed copy; None where none can be read.
+
+        Raises DataError where the annotations are missing or wrong, or the packed copy is damaged.
+        """
+        from ltbench.data.images.looks import look_at, look_at_packed
+        from ltbench.data.images.packed_file import PackedFile
+
+        if self.options.storage == "files":
+            return look_at(self.image_list("train").files)
+        path = self.pack_file("train")
+        return look_at_packed(PackedFile(path)) if path.is_file() else None
+
     def counts(self) -> Counts:
         labels = {name: self.image_list(name).labels for name in SPLITS}
         return Counts(self.count(labels), "the images' paths or lists")
@@ -167,6 +184,7 @@ class FileDataset(Dataset):
 
     @property
     def pack_settings(self) -> "PackSettings":
+        """How its images are packed."""
         from ltbench.data.images.packed import PackSettings
 
         return PackSettings(self.options.short_side, self._upright)

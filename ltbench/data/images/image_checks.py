@@ -11,6 +11,8 @@ from ltbench.data.checks import CheckReport
 from ltbench.data.images import scan
 from ltbench.data.images.image_list import missing_files
 
+__all__ = ["ImagesReport", "images_report"]
+
 SHOWN = 5
 """Images that are named of those that are missing or cannot be decoded; the report as JSON names all."""
 
@@ -23,6 +25,7 @@ class ImagesReport:
         name: of the list, or of the split where the dataset has no published lists.
         images: how many there should be.
         missing: files that are not there.
+        present: the others.
         layout: folder of a category's images below the root; empty when the tree has none of the known ones, or the dataset
             knows none.
         download: what the images come from; empty where that is unknown.
@@ -39,6 +42,7 @@ class ImagesReport:
 
     @property
     def ok(self) -> bool:
+        """Nothing is missing or unreadable."""
         return not self.missing and not self.unreadable
 
     def to_json(self) -> dict[str, Any]:

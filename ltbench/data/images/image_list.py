@@ -8,6 +8,8 @@ import numpy as np
 
 from ltbench.errors import DataError
 
+__all__ = ["ImageList", "missing_files"]
+
 
 @dataclass(frozen=True)
 class ImageList:

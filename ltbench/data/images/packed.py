@@ -1,4 +1,4 @@
-"""Packed copies of image files: decoded and resized once (:mod:`ltbench.data.images.packed_file` has the format).
+"""Packed copies of image files: decoded and resized once (``packed_file.py`` has the format).
 
 While it is written the file is called ``*.partial``; after all images are in, every one is read back and the file renamed. A
 partial file is continued where its table ends. A file that is not what was written, or a copy of other files, is refused by
@@ -31,6 +31,8 @@ from ltbench.data.images.image_files import StoredSplit, read_image
 from ltbench.data.images.image_list import ImageList
 from ltbench.data.images.packed_file import ENTRY, HEAD_BYTES, PackedFile, ends_of, read_head, unusable, write_head
 from ltbench.errors import DataError
+
+__all__ = ["PackSettings"]
 
 _CHUNK = 256
 """Images that are written before the table is."""
