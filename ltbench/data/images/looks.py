@@ -20,7 +20,12 @@ _GREY = ("1", "L", "LA", "I", "I;16", "F")
 
 @dataclass(frozen=True)
 class Looks:
-    """What a sample of images looks like: the median of their short sides in pixels, and whether all are grey."""
+    """What a sample of images looks like.
+
+    Attributes:
+        side: median of their short sides, pixels.
+        grey: whether all are.
+    """
 
     side: int
     grey: bool
