@@ -5,6 +5,9 @@ Commands and groups are of the classes here, which refuse a second value for an 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -43,30 +46,52 @@ def refuse_repeated(command: click.Command, ctx: click.Context, args: list[str])
 FOLDER = click.Path(path_type=Path, file_okay=False)
 BAD_IMAGE = click.Choice(["error", "skip"])
 
-dataset_option = click.option(
-    "-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise."
-)
 data_root_option = click.option("--data-root", type=FOLDER, help="Folder of the dataset's images.")
-on_bad_image_option = click.option(
-    "--on-bad-image",
-    type=BAD_IMAGE,
-    help="A missing or unreadable image file: end the run (default), or check all images first, leave such ones out and "
-    "name them in the record.",
+
+_SETTINGS = (
+    click.option("-d", "--dataset", metavar="NAME", help="The dataset; glyphs-lt unless a file says otherwise."),
+    click.option("--data-root", "root", type=FOLDER, help="Folder of the dataset's images."),
+    click.option(
+        "--on-bad-image",
+        type=BAD_IMAGE,
+        help="A missing or unreadable image file: end the run (default), or check all images first, leave such ones out and "
+        "name them in the record.",
+    ),
+    click.option(
+        "--recipe",
+        metavar="DATASET",
+        help="Take the recipes of this dataset in place of the dataset's own: --dataset folder --recipe glyphs-lt.",
+    ),
+    click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's."),
+    click.option(
+        "-c",
+        "--config",
+        "config_files",
+        type=click.Path(path_type=Path, dir_okay=False),
+        multiple=True,
+        help="A TOML file of settings, above the recipes. Several lie on each other, the later above the earlier.",
+    ),
 )
-recipe_option = click.option(
-    "--recipe",
-    metavar="DATASET",
-    help="Take the recipes of this dataset in place of the dataset's own: --dataset folder --recipe glyphs-lt.",
-)
-backbone_option = click.option("-b", "--backbone", metavar="TIMM_NAME", help="Any timm model; by default the recipe's.")
-config_option = click.option(
-    "-c",
-    "--config",
-    "config_files",
-    type=click.Path(path_type=Path, dir_okay=False),
-    multiple=True,
-    help="A TOML file of settings, above the recipes. Several lie on each other, the later above the earlier.",
-)
+
+
+def settings_options(set_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options that speak of a run's settings, ``--set`` with this text last; a command gets all as ``asked``, a Request."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def call(**given: Any) -> Any:
+            from ltbench.settings.request import Request
+
+            said = {field.name: given.pop(field.name) for field in fields(Request)}
+            return command(asked=Request(**said), **given)
+
+        for option in reversed((*_SETTINGS, set_option(set_text))):
+            call = option(call)
+        return call
+
+    return decorate
+
+
 num_processes_option = click.option(
     "--num-processes",
     type=click.IntRange(min=1),

@@ -15,11 +15,12 @@ from ltbench.engine.evaluation.evaluate import Measured, make_fuser
 from ltbench.engine.machine.progress import Reporter
 from ltbench.engine.run import Engine
 from ltbench.errors import DataError
-from ltbench.reproduction.jobs import Asked, Job, any_job, jobs, missing_plugins
+from ltbench.reproduction.jobs import Job, any_job, jobs, missing_plugins
 from ltbench.reproduction.outcomes import Data, Outcomes, of_records
 from ltbench.reproduction.spec import FigureSpec, Paper, RowSpec
 from ltbench.results.logits import LogitsFolder
 from ltbench.results.record import Record
+from ltbench.settings.request import Request
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Collected:
 
 
 def collect(
-    paper: Paper, asked: Asked, seeds: Sequence[int], results: Path | None, reporter: Reporter
+    paper: Paper, asked: Request, seeds: Sequence[int], results: Path | None, reporter: Reporter
 ) -> Collected | None:
     """Run every job for every seed.
 

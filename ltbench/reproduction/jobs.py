@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ltbench.engine.planning import evaluations_of
 from ltbench.errors import UsageError
@@ -13,18 +12,7 @@ from ltbench.reproduction.spec import RowSpec
 from ltbench.settings.layers import parse_override
 from ltbench.settings.recipe_files import companions_of, control_fusers, dependency_order
 from ltbench.settings.recipes import FIELDS, Resolved, resolve
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a user says of every run."""
-
-    dataset: str | None = None
-    root: Path | None = None
-    on_bad_image: str | None = None
-    backbone: str | None = None
-    config_files: tuple[Path, ...] = ()
-    overrides: tuple[str, ...] = ()
+from ltbench.settings.request import Request
 
 
 @dataclass(frozen=True)
@@ -41,7 +29,7 @@ class Job:
     methods: tuple[str, ...]
     fusers: tuple[str, ...]
     overrides: tuple[str, ...]
-    asked: Asked
+    asked: Request
 
     @property
     def label(self) -> str:
@@ -50,17 +38,8 @@ class Job:
 
     def resolve(self, seed: int | None) -> Resolved:
         """The settings of the run. Raises as :func:`ltbench.settings.recipes.resolve`."""
-        return resolve(
-            methods=self.methods,
-            fusers=self.fusers,
-            dataset=self.asked.dataset,
-            root=self.asked.root,
-            on_bad_image=self.asked.on_bad_image,
-            backbone=self.asked.backbone,
-            seed=seed,
-            config_files=self.asked.config_files,
-            overrides=self.overrides,
-        )
+        said = {**vars(self.asked), "overrides": self.overrides}
+        return resolve(methods=self.methods, fusers=self.fusers, seed=seed, **said)
 
     def evaluations(self, resolved: Resolved) -> dict[str, Evaluation]:
         """Row id -> its posterior, in the role that it has in any other run."""
@@ -78,7 +57,7 @@ def missing_plugins(row: RowSpec) -> list[str]:
     return [name for name in (*row.methods, row.fuser) if name not in known]
 
 
-def jobs(rows: Mapping[str, RowSpec], asked: Asked) -> list[Job]:
+def jobs(rows: Mapping[str, RowSpec], asked: Request) -> list[Job]:
     """The runs for these rows, those without overrides first; rows that are not installed are left out.
 
     Raises:
@@ -95,7 +74,7 @@ def jobs(rows: Mapping[str, RowSpec], asked: Asked) -> list[Job]:
     return made
 
 
-def any_job(asked: Asked) -> Job:
+def any_job(asked: Request) -> Job:
     """A run of some method, for what asks about the dataset alone. Raises UsageError where no method is installed."""
     names = plugins().methods.names()
     if not names:
@@ -103,7 +82,7 @@ def any_job(asked: Asked) -> Job:
     return _job((), {"": RowSpec(label="", methods=(names[0],))}, asked)
 
 
-def _job(own: tuple[str, ...], rows: dict[str, RowSpec], asked: Asked) -> Job:
+def _job(own: tuple[str, ...], rows: dict[str, RowSpec], asked: Request) -> Job:
     methods = _each_once(name for row in rows.values() for name in row.methods)
     fusers = _each_once(row.fuser for row in rows.values() if row.fuser != NO_FUSER)
     taking_part = {*dependency_order([*methods, *companions_of(methods)[0]]), *fusers, *control_fusers()}

@@ -207,6 +207,7 @@ OUTSIDE = {
     "ltbench.settings.hyperparameters": "'ltbench show'",
     "ltbench.settings.layers": "settings",
     "ltbench.settings.recipes": "settings",
+    "ltbench.settings.request": "settings",
     "ltbench.settings.suggested": "settings",
     "ltbench.report*": "tables and figures of records",
     "ltbench.reproduction*": "tables and figures of records",

@@ -12,20 +12,15 @@ import rich_click as click
 from ltbench.cli.options import (
     FOLDER,
     Command,
-    backbone_option,
-    config_option,
-    data_root_option,
-    dataset_option,
     json_option,
     num_processes_option,
-    on_bad_image_option,
     oversubscribe_option,
     results_option,
-    set_option,
+    settings_options,
 )
 
 if TYPE_CHECKING:
-    from ltbench.reproduction.jobs import Asked
+    from ltbench.settings.request import Request
 
 EPILOG = """
 Examples:
@@ -44,15 +39,10 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
 
 @click.command("reproduce", cls=Command, epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="TARGET...")
-@dataset_option
-@data_root_option
-@on_bad_image_option
-@backbone_option
 @click.option(
     "--seeds", metavar="S,S,...", default="0,1,2", show_default=True, help="Run everything for each of these."
 )
-@config_option
-@set_option("One setting of every run that has it; below what tells a table's rows apart.")
+@settings_options("One setting of every run that has it; below what tells a table's rows apart.")
 @num_processes_option
 @oversubscribe_option
 @results_option()
@@ -64,13 +54,8 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
 @json_option()
 def command(
     targets: tuple[str, ...],
-    dataset: str | None,
-    data_root: Path | None,
-    on_bad_image: str | None,
-    backbone: str | None,
+    asked: Request,
     seeds: str,
-    config_files: tuple[Path, ...],
-    overrides: tuple[str, ...],
     num_processes: int,
     oversubscribe: bool,
     results: Path | None,
@@ -94,10 +79,9 @@ def command(
     from ltbench.engine.machine.progress import Reporter
     from ltbench.reproduction.collect import collect
     from ltbench.reproduction.document import document
-    from ltbench.reproduction.jobs import Asked, jobs
+    from ltbench.reproduction.jobs import jobs
     from ltbench.reproduction.write import write
 
-    asked = Asked(dataset, data_root, on_bad_image, backbone, config_files, overrides)
     if num_processes > 1:
         for job in jobs(selected.rows, asked):
             job.resolve(numbers[0])  # what is wrong with the settings is said once, before the processes are started
@@ -121,11 +105,12 @@ def command(
     return 0
 
 
-def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> str:
+def _said(targets: tuple[str, ...], seeds: str, asked: Request, dataset: str) -> str:
     """The command that gives the same numbers, without where images lie (``DIR``) and results are written to."""
     options = [
         ("--data-root", asked.root and "DIR"),
         ("--on-bad-image", asked.on_bad_image),
+        ("--recipe", asked.recipe),
         ("--backbone", asked.backbone),
         *(("--config", file) for file in asked.config_files),
     ]

@@ -10,23 +10,18 @@ import rich_click as click
 
 from ltbench.cli.options import (
     Command,
-    backbone_option,
-    config_option,
-    data_root_option,
-    dataset_option,
     json_option,
     num_processes_option,
-    on_bad_image_option,
     oversubscribe_option,
-    recipe_option,
     results_option,
-    set_option,
+    settings_options,
 )
 
 if TYPE_CHECKING:
     from ltbench.plan import Evaluation
     from ltbench.results.record import Record
     from ltbench.settings.recipes import Resolved
+    from ltbench.settings.request import Request
 
 EPILOG = """
 Examples:
@@ -61,13 +56,7 @@ Examples:
     metavar="NAME",
     help="A fuser; several are all evaluated on the same logits.",
 )
-@dataset_option
-@data_root_option
-@on_bad_image_option
-@recipe_option
-@backbone_option
-@config_option
-@set_option("One setting, above everything: --set experts.reject_ratio=8.")
+@settings_options("One setting, above everything: --set experts.reject_ratio=8.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random; 0 by default.")
 @click.option("--seeds", metavar="S,S,...", help="One run for each of these seeds: 0,1,2.")
 @click.option(
@@ -89,13 +78,7 @@ Examples:
 def command(
     methods: tuple[str, ...],
     fusers: tuple[str, ...],
-    dataset: str | None,
-    data_root: Path | None,
-    on_bad_image: str | None,
-    recipe: str | None,
-    backbone: str | None,
-    config_files: tuple[Path, ...],
-    overrides: tuple[str, ...],
+    asked: Request,
     seed: int | None,
     seeds: str | None,
     folds: str | None,
@@ -127,20 +110,7 @@ def command(
         raise UsageError("--seed and --seeds exclude each other: give the one seed, or all of them.")
     chosen = parse_seeds(seeds) if seeds is not None else [seed]
     plans = [
-        resolve(
-            methods=methods,
-            fusers=fusers,
-            dataset=dataset,
-            root=data_root,
-            on_bad_image=on_bad_image,
-            recipe=recipe,
-            backbone=backbone,
-            seed=one,
-            folds=folds,
-            controls=controls,
-            config_files=config_files,
-            overrides=overrides,
-        )
+        resolve(methods=methods, fusers=fusers, seed=one, folds=folds, controls=controls, **vars(asked))
         for one in chosen
     ]
     if num_processes > 1 and not dry_run:
