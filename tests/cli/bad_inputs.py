@@ -288,7 +288,7 @@ OTHER_COMMANDS = [
     Bad(("data", "pack", "glyphs-lt"), 2, "nothing to pack"),
     Bad(("data", "stats", "glyphs-lt", "--folds", "papers"), 2, "papers"),
     Bad(("data", "stats", "glyphs-lt", "--figure", "."), 2, "File '.' is a directory."),
-    Bad(("plugin", "test", "nobody"), 2, "'nobody' is neither a file nor an installed distribution with a plugin"),
+    Bad(("plugin", "test", "nobody"), 2, "'nobody' is neither a file, nor an installed distribution with a plugin"),
     named("Mine", "use lower case letters"),
     named("class", "Python has it for a keyword"),
     named("true", "Python has it for a keyword"),
