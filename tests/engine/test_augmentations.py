@@ -123,7 +123,7 @@ def test_a_method_s_own_augmentation_makes_a_track_of_its_own(
         named = ranked.setdefault(board.protocol.track.augmentation, set())
         named |= {"+".join(row.methods) for row in board.rows}
     assert ranked == {
-        "shift=2": {"same"},
+        "shift=2": {"baseline", "same"},
         "mixup=0.4, shift=2": {"baseline", "mixed"},
         "policy=rand, shift=2": {"strong"},
         "mixup=0.4, shift=2; shift=2": {"second"},
