@@ -15,7 +15,7 @@ from trials import logits, losses, run_here, stage
 
 from ltbench.results.store import read_record
 
-from .table import ALL, FILES, METHODS, RUN
+from .table import ALL, FILES, METHODS, RUN, alone
 
 TRAINED = ("baseline", *METHODS)
 
@@ -66,7 +66,8 @@ def test_a_killed_and_resumed_training_ends_bit_identical(caches: dict[str, Path
 
 def test_the_command_itself_is_killed_and_typed_again(caches: dict[str, Path], tmp_path: Path) -> None:
     """Of the method that keeps most beside its member: a projection, a slow copy of the network, and a queue of keys."""
-    command = [part for file in (*FILES, KILLER) for part in ("--plugin", file)] + ["run", "-m", "contrasted", *RUN]
+    command = [part for file in (*FILES, KILLER) for part in ("--plugin", file)] + ["run", "-m", "contrasted"]
+    command += [part for setting in alone("contrasted") for part in ("--set", setting)]
     assert in_subprocess(command, tmp_path).code == -signal.SIGKILL
     assert not list(tmp_path.glob("stages/contrasted-*/weights.safetensors"))
     assert len(list(tmp_path.glob("stages/contrasted-*.partial/checkpoint/*.safetensors"))) == 1
