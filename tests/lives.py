@@ -1,9 +1,9 @@
-"""A run in one process after the other, each of which but the last dies of SIGKILL in the middle of a training's second epoch.
+"""A run in one process after the other, as often as one dies of SIGKILL.
 
     python tests/lives.py < REQUEST.json        prints how many died
 
 Each life is forked from this process, which has imported everything and runs nothing, so that it costs no start. Where it
-dies, ``fixtures/killed_midway.py`` says.
+dies, a plugin file of the request says: ``fixtures/killed_midway.py``.
 """
 
 import json
@@ -28,7 +28,7 @@ MOST = 100
 def live(request: dict[str, Any]) -> NoReturn:
     """The run, as far as it gets, and the end of this process."""
     try:
-        manager.use_plugin_files([*map(Path, request["files"]), KILLER])
+        manager.use_plugin_files([Path(file) for file in request["files"]])
         ltbench.run(resolve(**request["asked"]).config)
     except BaseException:
         traceback.print_exc()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lives
 import pytest
@@ -22,23 +21,27 @@ def run_here(
 ) -> int:
     """The run in this process. With ``kill`` in processes of its own: each dies of SIGKILL in the middle of the second epoch of
     the first training that it begins, and the run is started again; returns how often."""
-    asked = {"methods": [*methods], "fusers": [fuser], "overrides": [*overrides]}
     if kill:
-        return _in_lives(cache, {"files": [*map(str, files)], "asked": asked})
+        return run_in_lives(cache, methods, fuser, overrides, [*files, lives.KILLER])
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_files", "_loaded"):
             patch.setattr(manager, name, getattr(manager, name))
         patch.setenv("LTBENCH_CACHE", str(cache))
         manager.use_plugin_files(files)
-        ltbench.run(resolve(**asked).config)
+        ltbench.run(resolve(methods=methods, fusers=[fuser], overrides=overrides).config)
     return 0
 
 
-def _in_lives(cache: Path, request: dict[str, Any]) -> int:
+def run_in_lives(
+    cache: Path, methods: Sequence[str], fuser: str, overrides: Sequence[str], files: Sequence[Path], **environment: str
+) -> int:
+    """The run in processes of its own, one after the other as long as they are killed; returns how many were."""
+    asked = {"methods": [*methods], "fusers": [fuser], "overrides": [*overrides]}
     done = subprocess.run(
         [sys.executable, lives.__file__],
-        input=json.dumps(request),
-        env=os.environ | {"LTBENCH_CACHE": str(cache)},
+        input=json.dumps({"files": [*map(str, files)], "asked": asked}),
+        # CUDA itself, asked for its GPUs before a fork, would be of no use after it.
+        env=os.environ | {"LTBENCH_CACHE": str(cache), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"} | environment,
         capture_output=True,
         text=True,
         timeout=900,
