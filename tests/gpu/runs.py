@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from examples.table import ADAM, DATASET, OPTIM
+from examples.table import DATASET, OPTIM
 from safetensors.torch import load_file
 from tiny import WIDTHS, Outcome, settings
-from trials import logits, stage
+from trials import stage
 
 from ltbench.results.logits import LogitsFolder
 
@@ -50,6 +50,3 @@ def assert_close(found: LogitsFolder, expected: LogitsFolder, share: float) -> N
     for mine, other in pairs:
         assert mine.name == other.name
         torch.testing.assert_close(mine.logits, other.logits, rtol=0, atol=share * float(other.logits.std()))
-
-
-__all__ = ["ADAM", "DATASET", "OPTIM", "assert_close", "logits", "on", "trained", "weights"]

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from examples.table import OPTIM
 from pictures import tree
 from tiny import WIDTHS, settings
 from trials import losses
 
-from .runs import OPTIM, Ltb, on, trained
+from .runs import Ltb, on, trained
 
 COUNTS = {"ape": 40, "bee": 24, "cat": 16}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from examples import table
-from tiny import settings
+from tiny import OPTIONS, WIDTHS, settings
 from trials import logits, losses, run_here
 from zoo import test_runs as zoo
 
@@ -18,11 +18,6 @@ EXAMPLES = ("baseline", *table.METHODS)
 def elsewhere(run: Sequence[str], device: str, precision: str) -> list[str]:
     """Those settings, computed otherwise; ``KEY=VALUE``."""
     return [each for each in run[1::2] if not each.startswith("compute.")] + on(device, precision)[1::2]
-
-
-@pytest.fixture(scope="module")
-def on_both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {}
 
 
 def test_examples_learn_what_they_learn_on_a_cpu(device: str, tmp_path: Path) -> None:
@@ -48,9 +43,10 @@ def test_the_zoo_trains_and_answers(device: str, precision: str, tmp_path: Path)
 def test_the_paper_s_methods_train_and_answer(device: str, tmp_path: Path) -> None:
     """All of them together, controls included, under a fuser."""
     methods = ["baseline", "uniform", "experts", "gan", "prototype"]
-    brief = {"epochs": 1, "batch_size": 39, "min_steps": 0}
+    brief = {"epochs": 1, "batch_size": 40, "min_steps": 0}
     overrides = settings(
-        dataset={"options": table.DATASET},
+        dataset={"options": OPTIONS},
+        backbone={"kwargs": {"widths": WIDTHS}},
         baseline={"optim": brief},
         uniform={"optim": brief},
         experts={"optim": brief, "subset": {"many": {"optim": brief}, "few": {"optim": brief}}},

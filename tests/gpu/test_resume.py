@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from examples.table import FILES
+from examples.table import DATASET, FILES, OPTIM
 from lives import KILLER
 from tiny import in_subprocess, settings
 from trials import losses, run_in_lives
 
-from .runs import DATASET, HALF, OPTIM, RESNET, SETTINGS, on, weights
+from .runs import HALF, RESNET, SETTINGS, on, weights
 
 DETERMINISTIC = Path(__file__).parents[1] / "fixtures" / "deterministic.py"
 
@@ -20,8 +20,9 @@ METHODS = ("baseline", "averaged", "contrasted")
 RUN = settings(
     dataset={"options": DATASET},
     backbone=RESNET,
-    contrasted={"queue": 60},
-    **{name: {"optim": OPTIM} for name in METHODS},
+    baseline={"optim": OPTIM},
+    averaged={"optim": OPTIM},
+    contrasted={"optim": OPTIM, "queue": 60},
 )
 
 NEARLY = 0.02

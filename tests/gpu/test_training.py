@@ -1,17 +1,17 @@
 """What a GPU trains, in each precision, is what the CPU trains, up to how finely it multiplies; and so is what it augments."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import settings
+from tiny import in_subprocess, settings
 from trials import losses, stage
 
 from ltbench.config import ComputeConfig
 from ltbench.data.augmentation.augment import Augment, AugmentConfig
 from ltbench.engine.machine.compute import Compute
+from ltbench.results.store import read_record
 
 from .runs import HALF, OF_FLOAT32, SETTINGS, Ltb, on, trained, weights
 
@@ -36,9 +36,9 @@ def test_a_precision_trains_as_float32_on_a_cpu_does(
         assert torch.isfinite(value).all(), name
         assert value.dtype in (torch.float32, torch.int64), name
     (record,) = found.glob("runs/*/records/*/baseline--none--*.json")
-    environment = json.loads(record.read_text().partition("\n")[2])["environment"]
-    assert environment["precision"] == precision
-    assert (environment["device"] == "cpu") == (device == "cpu")
+    environment = read_record(record).environment
+    assert environment.precision == precision
+    assert (environment.device == "cpu") == (device == "cpu")
 
 
 def test_accumulating_and_checkpointing_leave_the_training_as_it_is(
@@ -69,10 +69,11 @@ def test_a_device_augments_as_the_cpu_does(any_device: str, config: AugmentConfi
     assert float((apart > 1.5).float().mean()) < 0.002, "pixels on the verge of a rounding that is amplified"
 
 
-def test_more_processes_than_gpus_are_one_line(ltb: Ltb, device: str) -> None:
+def test_more_processes_than_gpus_are_one_line(device: str, tmp_path: Path) -> None:
     if device == "cpu":
         pytest.skip("counts GPUs")
     wanted = torch.cuda.device_count() + 1
-    done = ltb("run", "-m", "baseline", "--num-processes", wanted, "--oversubscribe", *settings(**SETTINGS))
+    command = ["run", "-m", "baseline", "--num-processes", wanted, "--oversubscribe", *settings(**SETTINGS)]
+    done = in_subprocess(command, tmp_path)
     assert done.code == 2
     assert "GPU(s): start one for each" in done.err
