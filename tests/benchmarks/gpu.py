@@ -45,9 +45,9 @@ PUBLISHED = 2470
 GOAL = 0.95
 
 NETWORKS = {
-    "ResNet-10": Network("resnet10", 24576, projection=512),
-    "ResNet-50": Network("resnet50", 10240),
-    "ViT-S/16": Network("vit_small_patch16_224", 10240),
+    "ResNet-10": Network("resnet10", 16384, projection=512),
+    "ResNet-50": Network("resnet50", 7680),
+    "ViT-S/16": Network("vit_small_patch16_224", 7680),
 }
 
 TINY_RESNET = Network("resnet10", 8, projection=8, kwargs={"widths": [16, 16, 16, 16]})
@@ -113,13 +113,13 @@ def cases(loops: Loops, networks: dict[str, Network], precision: str) -> Iterato
         },
         over=(("harness", "bare"), ("harness", "published"), ("step", "published")),
     )
+    yield compiled(loops, "ResNet-50", large, precision)
     for number in ("fp32", "fp16", "bf16"):
         yield Case(
             f"ResNet-50 in {number}, packed", {"harness": lambda number=number: loops.harness(large, "packed", number)}
         )
     yield evaluation(loops, "ResNet-50", large, precision)
-    yield reading(loops, networks["ResNet-10"].images // 3)
-    yield compiled(loops, "ResNet-50", large, precision)
+    yield reading(loops)
     for name in ("ResNet-10", "ResNet-50"):
         network = networks[name]
         yield Case(
@@ -153,11 +153,15 @@ def evaluation(loops: Loops, name: str, network: Network, precision: str) -> Cas
     )
 
 
-def reading(loops: Loops, images: int) -> Case:
+def reading(loops: Loops) -> Case:
     most = max(1, min(16, usable_cores() - 1))
+
+    def steps(workers: int) -> int:
+        return 2 if loops.device == "cpu" else max(4, 3 * workers)
+
     numbers = sorted({1, max(1, most // 4), max(1, most // 2), most})
     ways: dict[str, Measure] = {
-        f"{storage}, {number}": lambda storage=storage, number=number: loops.reading(storage, number, images)
+        f"{storage}, {number}": lambda storage=storage, number=number: loops.reading(storage, number, steps(number))
         for storage in ("files", "packed")
         for number in numbers
     }
@@ -179,21 +183,23 @@ def compiled(loops: Loops, name: str, network: Network, precision: str) -> Case:
     return case
 
 
-def run(planned: list[Case], deadline: float) -> None:
+def run(planned: list[Case], deadline: float, done: Callable[[], None]) -> None:
     """Each case in turn, then those that are worth it again; none is begun that would end too late, by what it or the longest
-    one so far took."""
+    one so far took. ``done`` is called after each."""
     cost: dict[str, float] = {}
     for case in planned:
         if not case.missing and time.monotonic() + 0.7 * max(cost.values(), default=0) > deadline:
             case.missing = "out of time"
         if not case.missing:
             cost[case.name] = timed(case)
+            done()
     again = [case for case in planned if case.again and not case.missing]
     while again:
         for case in again:
             if time.monotonic() + cost[case.name] > deadline:
                 return
             timed(case)
+            done()
 
 
 def timed(case: Case) -> float:
@@ -202,7 +208,7 @@ def timed(case: Case) -> float:
     try:
         case.measure()
     except (LtbenchError, torch.cuda.OutOfMemoryError) as error:
-        case.missing = str(error)
+        case.missing = " ".join(str(error).split())[:200]
     seconds = time.monotonic() - started
     print(f"{seconds:6.1f} s  {case.name}", file=sys.stderr, flush=True)
     return seconds
@@ -227,7 +233,7 @@ def table(planned: list[Case]) -> str:
     lines = ["| what | images/s | ratios | n |", "|---|---|---|---|"]
     for case in planned:
         if not case.found:
-            lines.append(f"| {case.name} | not measured: {case.missing} | | 0 |")
+            lines.append(f"| {case.name} | not measured: {case.missing or 'interrupted'} | | 0 |")
             continue
         rates = ", ".join(f"{way} {rate:,.0f}" for way, rate in case.rates().items())
         ratios = ", ".join(f"{pair} **{value:.2f}**" for pair, value in case.ratios().items())
@@ -248,6 +254,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="when to stop; a line that has begun is finished")
     parser.add_argument("--json", type=Path, help="write every single measurement there")
     parser.add_argument("--dry-run", action="store_true", help="tiny, on the CPU")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="without the lines that compile, which take half a minute"
+    )
     options = parser.parse_args()
     if not (options.dry_run or torch.cuda.is_available()):
         sys.exit("no GPU that CUDA sees; --dry-run tries every line on the CPU")
@@ -255,19 +264,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         os.environ["LTBENCH_CACHE"] = str(folder / "cache")
-        photos = draw_photos(folder / "photos", 4 if options.dry_run else 256)
+        photos = draw_photos(folder / "photos", 4 if options.dry_run else 128)
         loops = Loops(device, photos, *((32, 4) if options.dry_run else (224, 256)), folder)
         planned = list(cases(loops, TINY_NETWORKS if options.dry_run else NETWORKS, "bf16"))
-        if options.dry_run:
-            for case in planned:
-                case.again = False
-        run(planned, started + 60 * options.minutes)
-    about, seconds = machine(device), time.monotonic() - started
+        for case in planned:
+            case.again &= not options.dry_run
+            if options.no_compile and "compiled" in case.ways:
+                case.missing = "--no-compile"
+        about = machine(device)
+
+        def write() -> None:
+            if options.json:
+                content = as_json(planned, about, time.monotonic() - started)
+                options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+        try:
+            run(planned, started + 60 * options.minutes, write)
+        except KeyboardInterrupt:
+            print("interrupted: what follows is what there was by then", file=sys.stderr)
+        write()
     print(", ".join(f"{name} {value}" for name, value in about.items() if value is not None))
-    print(f"goal: harness / bare at least {GOAL}; {seconds:.0f} s in all")
+    print(f"goal: harness / bare at least {GOAL}; {time.monotonic() - started:.0f} s in all")
     print(table(planned))
-    if options.json:
-        options.json.write_text(json.dumps(as_json(planned, about, seconds), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -132,8 +132,9 @@ class Loops:
 
         return self._second_pass(loader, network.images, take)
 
-    def reading(self, storage: str, workers: int, images: int) -> float:
-        """The input alone: cut, resized and handed to this process, by so many worker processes."""
+    def reading(self, storage: str, workers: int, steps: int) -> float:
+        """The input alone: so many batches cut, resized and handed to this process, by so many worker processes."""
+        images = steps * self.batch
         split = self.split(storage, images)
         loader = self._loader(_Cut(split, self.augment(), self.size), workers, collate_fn=_as_it_is)
         return self._second_pass(loader, images, lambda batch: None)

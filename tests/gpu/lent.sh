@@ -16,10 +16,10 @@ print(sys.version.split()[0], "torch", torch.__version__, "timm", timm.__version
 dry="${1:-}"
 if [ -n "$dry" ]; then export LTBENCH_GPU_TESTS=cpu; fi
 started=$SECONDS
-timeout -s INT 200 python3 -m pytest -q -n 4 -p no:cacheprovider --durations=15 tests/gpu 2>&1 | tee "$out/tests.txt"
+timeout -s INT 180 python3 -m pytest -q -n 4 -p no:cacheprovider --durations=15 tests/gpu 2>&1 | tee "$out/tests.txt"
 echo "tests: $((SECONDS - started)) s" | tee -a "$out/tests.txt"
 # shellcheck disable=SC2086
-timeout -s INT 330 python3 tests/benchmarks/gpu.py $dry --minutes 4.5 --json "$out/gpu.json" 2>&1 | tee "$out/gpu.md"
+timeout -s INT 300 python3 tests/benchmarks/gpu.py $dry --minutes 4.5 --json "$out/gpu.json" 2>&1 | tee "$out/gpu.md"
 size=(--backbone resnet50 --size 224 --images 4096 --batch 256 --rounds 2)
 if [ -n "$dry" ]; then size=(--size 32 --images 16 --batch 8 --rounds 1); fi
-timeout -s INT 60 python3 tests/benchmarks/shared_trunk.py "${size[@]}" 2>&1 | tee "$out/shared_trunk.txt"
+timeout -s INT 50 python3 tests/benchmarks/shared_trunk.py "${size[@]}" 2>&1 | tee "$out/shared_trunk.txt"
