@@ -1,52 +1,54 @@
 """Several methods trained in one run: whole, or killed in each training and resumed; and what such a run left in its cache."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import lives
 import pytest
 
 import ltbench
-from ltbench.engine.fitting import checkpoint
-from ltbench.engine.fitting.checkpoint import Progress
 from ltbench.registry import manager
 from ltbench.results.logits import LogitsFolder, read_logits
 from ltbench.settings.recipes import resolve
 
 
-class Killed(BaseException):
-    """Not an Exception, like KeyboardInterrupt."""
-
-
 def run_here(
     cache: Path, methods: Sequence[str], fuser: str, overrides: Sequence[str], kill: bool, files: Sequence[Path] = ()
 ) -> int:
-    """The run in this process. With ``kill`` each training ends when its second epoch is done and not yet kept, and the run is
-    started again; returns how often."""
-    begun, kills, add = False, 0, Progress.add
-
-    def add_or_die(progress: Progress, *arguments: object) -> None:
-        nonlocal begun
-        if kill and begun and progress.epochs_done == 1:
-            raise Killed
-        begun = True
-        add(progress, *arguments)
-
+    """The run in this process. With ``kill`` in processes of its own: each dies of SIGKILL in the middle of the second epoch of
+    the first training that it begins, and the run is started again; returns how often."""
+    if kill:
+        return run_in_lives(cache, methods, fuser, overrides, [*files, lives.KILLER])
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_files", "_loaded"):
             patch.setattr(manager, name, getattr(manager, name))
         patch.setenv("LTBENCH_CACHE", str(cache))
-        patch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
-        patch.setattr(Progress, "add", add_or_die)
         manager.use_plugin_files(files)
-        config = resolve(methods=methods, fusers=[fuser], overrides=overrides).config
-        while True:
-            try:
-                ltbench.run(config)
-            except Killed:
-                begun, kills = False, kills + 1
-            else:
-                return kills
+        ltbench.run(resolve(methods=methods, fusers=[fuser], overrides=overrides).config)
+    return 0
+
+
+def run_in_lives(
+    cache: Path, methods: Sequence[str], fuser: str, overrides: Sequence[str], files: Sequence[Path], **environment: str
+) -> int:
+    """The run in processes of its own, one after the other as long as they are killed; returns how many were."""
+    asked = {"methods": [*methods], "fusers": [fuser], "overrides": [*overrides]}
+    done = subprocess.run(
+        [sys.executable, lives.__file__],
+        input=json.dumps({"files": [*map(str, files)], "asked": asked}),
+        # CUDA itself, asked for its GPUs before a fork, would be of no use after it.
+        env=os.environ | {"LTBENCH_CACHE": str(cache), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.splitlines()[-1])
 
 
 def stage(cache: Path, method: str) -> Path:

@@ -52,6 +52,12 @@ RUN = [
 ]
 """Settings of a run of all methods, for one process or two; one epoch of LDAM is reweighted and one is not."""
 
+
+def alone(method: str) -> list[str]:
+    """The settings of a run of that method, which requires no other, as ``KEY=VALUE``: those of others would be an error."""
+    return [each for each in RUN[1::2] if each.partition(".")[0] not in {"baseline", *METHODS} - {method}]
+
+
 ALL = [part for file in FILES for part in ("--plugin", str(file))]
 ALL += ["run", *(part for name in METHODS for part in ("-m", name)), "-f", "log-prior", *RUN]
 """The command that makes that run."""

@@ -1,18 +1,21 @@
-"""Trained by the command line, the examples come to the same on two processes as on one, and killed and resumed as whole."""
+"""Trained by the command line, the examples come to the same on two processes as on one, and killed (SIGKILL) and resumed as
+whole."""
 
+import signal
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
+from lives import KILLER
 from safetensors.torch import load_file
 from tiny import in_subprocess
 from trials import logits, losses, run_here, stage
 
 from ltbench.results.store import read_record
 
-from .table import ALL, FILES, METHODS, RUN
+from .table import ALL, FILES, METHODS, RUN, alone
 
 TRAINED = ("baseline", *METHODS)
 
@@ -56,6 +59,27 @@ def test_a_killed_and_resumed_training_ends_bit_identical(caches: dict[str, Path
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
     assert losses(caches["killed"], method) == losses(caches["one"], method)
+    ours, theirs = logits(caches["killed"], method), logits(caches["one"], method)
+    for mine, other in zip((*ours.val.members, *ours.test.members), (*theirs.val.members, *theirs.test.members)):
+        assert torch.equal(mine.logits, other.logits), mine.name
+
+
+def test_the_command_itself_is_killed_and_typed_again(caches: dict[str, Path], tmp_path: Path) -> None:
+    """Of the method that keeps most beside its member: a projection, a slow copy of the network, and a queue of keys."""
+    command = [part for file in (*FILES, KILLER) for part in ("--plugin", file)] + ["run", "-m", "contrasted"]
+    command += [part for setting in alone("contrasted") for part in ("--set", setting)]
+    assert in_subprocess(command, tmp_path).code == -signal.SIGKILL
+    assert not list(tmp_path.glob("stages/contrasted-*/weights.safetensors"))
+    assert len(list(tmp_path.glob("stages/contrasted-*.partial/checkpoint/*.safetensors"))) == 1
+    done = in_subprocess(command, tmp_path)
+    assert done.code == 0, done.err
+    expected, found = (
+        load_file(stage(each, "contrasted") / "weights.safetensors") for each in (caches["one"], tmp_path)
+    )
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+    assert losses(tmp_path, "contrasted") == losses(caches["one"], "contrasted")
 
 
 def test_the_fuser_answers_alike(caches: dict[str, Path]) -> None:
