@@ -36,7 +36,7 @@ CHUNK_ELEMENTS = 2**19
 """Entries of one float64 array of a chunk (4 MiB). A thread holds a handful of them, however many samples there are."""
 
 
-def chunks(num_samples: int, width: int) -> list[slice]:
+def chunks(num_samples: int, width: float) -> list[slice]:
     """Equal slices that cover ``num_samples`` in order, for samples of ``width`` numbers each: about CHUNK_ELEMENTS a slice."""
     count = max(1, math.ceil(num_samples * width / CHUNK_ELEMENTS))
     step = max(1, math.ceil(num_samples / count))

@@ -36,7 +36,7 @@ def by_resampling_indices(a: np.ndarray, b: np.ndarray, resamples: int = 20_000)
     return {name: np.array(values) for name, values in drawn.items() if values}
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("seeds", [1, 3, 6])
 def test_bootstrap_agrees_with_resampling_indices(seeds: int) -> None:
     a, b = two_classifiers(seeds)
     found = stratified_bootstrap(a, b, LABELS, GROUPS)
@@ -110,22 +110,53 @@ def test_bootstrap_repeats_for_a_seed() -> None:
     assert stratified_bootstrap(a, b, LABELS, GROUPS) != stratified_bootstrap(a, b, LABELS, GROUPS, seed=1)
 
 
-@pytest.mark.parametrize(
-    ("samples", "resamples", "low", "high"),
-    [
-        (256, 25, -1.7187499999999987, 8.59375),
-        (257, 25, -3.424124513618676, 11.206225680933851),
-        (9091, 25, 2.5233747662523376, 5.286547134528654),
-        (50003, 3, 4.008159510429374, 4.21524708517489),
-        (100001, 3, 3.8882111178888215, 4.257757422425776),
-    ],
-)
-def test_the_stream_is_frozen(samples: int, resamples: int, low: float, high: float) -> None:
+FROZEN = [
+    (256, 25, -1.7187499999999987, 8.59375),
+    (257, 25, -3.424124513618676, 11.206225680933851),
+    (9091, 25, 2.5233747662523376, 5.286547134528654),
+    (50003, 3, 4.008159510429374, 4.21524708517489),
+    (100001, 3, 3.8882111178888215, 4.257757422425776),
+]
+
+
+@pytest.mark.parametrize(("samples", "resamples", "low", "high"), FROZEN)
+def test_the_stream_of_many_seeds_is_frozen(samples: int, resamples: int, low: float, high: float) -> None:
     """Committed leaderboards hold such numbers: draws of another type or in other blocks would change them all."""
     labels = np.zeros(samples, dtype=int)
-    a, b = np.arange(samples) % 3 > 0, np.arange(samples) % 8 > 2
+    a, b = (np.tile(side, (6, 1)) for side in (np.arange(samples) % 3 > 0, np.arange(samples) % 8 > 2))
     found = stratified_bootstrap(a, b, labels, {"all": np.array([0])}, resamples=resamples)["all"]
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "samples", "low", "high"),
+    [
+        (1, 256, 14.84375, 23.4375),
+        (2, 1000, 11.200000000000001, 20.5),
+        (3, 5001, 9.111511031127108, 18.676764647070584),
+        (5, 300, 5.5983333333333345, 15.4),
+    ],
+)
+def test_the_stream_of_few_seeds_is_frozen(seeds: int, samples: int, low: float, high: float) -> None:
+    labels = np.arange(samples) % 3
+    a, b = (np.stack([np.arange(samples) % (k + s) > 0 for s in range(seeds)]) for k in (7, 3))
+    found = stratified_bootstrap(a, b, labels, {"all": np.arange(3)}, resamples=1000)["all"]
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_few_seeds_and_many_are_resampled_alike(seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the distribution of the sums, and by drawing samples: 20,000 resamples each."""
+    a, b = two_classifiers(seeds, gain=0.02)
+    few = stratified_bootstrap(a, b, LABELS, GROUPS, resamples=20_000)
+    monkeypatch.setattr("ltbench.results.stats._FEW_SEEDS", 0)
+    many = stratified_bootstrap(a, b, LABELS, GROUPS, resamples=20_000)
+    assert few != many
+    for name, one in few.items():
+        step = 1.01 * 100 / (seeds * np.isin(LABELS, GROUPS[name]).sum())
+        close = 0.03 * (one.high - one.low) + step
+        assert (one.low, one.high) == pytest.approx((many[name].low, many[name].high), abs=close)
+        assert one.p == pytest.approx(many[name].p, abs=0.02)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9])

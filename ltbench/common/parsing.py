@@ -2,7 +2,10 @@
 
 import json
 import tomllib
+from collections.abc import Collection
 from typing import Any
+
+_TABLES = {dict, list}
 
 DEEPEST = 32
 """Levels of tables and lists; what walks a value needs no more, and recursion ends at some hundreds."""
@@ -34,13 +37,20 @@ class TooDeep(ValueError):
 
 
 def _shallow(value: Any) -> Any:
-    level, depth = [value], 0
-    while level := [part for part in level if isinstance(part, dict | list)]:
+    level, depth = _nested([value]), 0
+    while level:
         depth += 1
         if depth > DEEPEST:
             raise TooDeep
-        level = [entry for part in level for entry in (part.values() if isinstance(part, dict) else part)]
+        level = [entry for part in level for entry in _nested(part.values() if isinstance(part, dict) else part)]
     return value
+
+
+def _nested(values: Collection[Any]) -> list[Any]:
+    """Those that are tables or lists. Long lists of numbers, of which records have many, are looked through at C's speed."""
+    if _TABLES.isdisjoint(map(type, values)):
+        return []
+    return [value for value in values if type(value) in _TABLES]
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

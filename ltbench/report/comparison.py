@@ -1,11 +1,11 @@
 """Two rows side by side: accuracies, paired differences, McNemar tests."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ltbench.data.folds import fold_rule
+from ltbench.data.folds import FOLDS, fold_rule
 from ltbench.errors import DataError, UsageError
 from ltbench.results.lookup import row_name
 from ltbench.results.record import Record
@@ -44,8 +44,10 @@ def paired(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[Record, Recor
     return [(record, of_b[record.seed]) for record in sorted(a, key=lambda record: record.seed) if record.seed in of_b]
 
 
-def differences(rows: Sequence[Sequence[tuple[Record, Record]]], rule: str) -> list[dict[str, Difference]]:
-    """For each row of pairs (A, B), one a seed: A minus B on each fold and on ``all``.
+def differences(
+    rows: Sequence[Sequence[tuple[Record, Record]]], rule: str, folds: Collection[str] = (*FOLDS, "all")
+) -> list[dict[str, Difference]]:
+    """For each row of pairs (A, B), one a seed: A minus B on each of ``folds``, by default all of them and ``all``.
 
     Raises:
         DataError: the records were measured on different data.
@@ -54,6 +56,7 @@ def differences(rows: Sequence[Sequence[tuple[Record, Record]]], rule: str) -> l
         return []
     data = check_same_data([record for pairs in rows for pair in pairs for record in pair])
     groups = {**fold_rule(rule).members(data.train_counts), "all": np.arange(data.num_classes)}
+    groups = {fold: groups[fold] for fold in folds}
     bits = [(_bits([one for one, _ in pairs]), _bits([other for _, other in pairs])) for pairs in rows]
     return stratified_bootstraps(bits, rows[0][0][0].labels(), groups)
 

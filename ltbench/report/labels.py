@@ -15,13 +15,21 @@ def distinguish(rows: Sequence[tuple[Hashable, Mapping[str, Any]]]) -> list[str]
     ``seed`` and ``dataset.root`` make no difference.
     """
     flat = [_leaves(config) for _, config in rows]
-    labels = []
-    for (kind, _), own in zip(rows, flat, strict=True):
-        same_kind = [leaves for (other, _), leaves in zip(rows, flat, strict=True) if other == kind]
-        keys = sorted({key for leaves in same_kind for key in leaves})
-        differing = [key for key in keys if len({leaves.get(key, _MISSING) for leaves in same_kind}) > 1]
-        labels.append(", ".join(f"{_shortest(key, differing)}={own.get(key, _MISSING)}" for key in differing))
-    return labels
+    of_kind: dict[Hashable, list[dict[tuple[str, ...], str]]] = {}
+    for (kind, _), leaves in zip(rows, flat, strict=True):
+        of_kind.setdefault(kind, []).append(leaves)
+    differing = {kind: _differing(same_kind) for kind, same_kind in of_kind.items()}
+    return [
+        ", ".join(f"{name}={own.get(key, _MISSING)}" for key, name in differing[kind].items())
+        for (kind, _), own in zip(rows, flat, strict=True)
+    ]
+
+
+def _differing(same_kind: Sequence[Mapping[tuple[str, ...], str]]) -> dict[tuple[str, ...], str]:
+    """The settings that are not equal among these rows -> the name each goes by."""
+    keys = sorted({key for leaves in same_kind for key in leaves})
+    found = [key for key in keys if len({leaves.get(key, _MISSING) for leaves in same_kind}) > 1]
+    return {key: _shortest(key, found) for key in found}
 
 
 def _leaves(config: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:

@@ -181,7 +181,7 @@ def _baseline(groups: Sequence[Sequence[Record]], rows: Sequence[Row]) -> int | 
 def _with_deltas(rows: list[Row], groups: Sequence[Sequence[Record]], baseline: int, rule: str) -> list[Row]:
     pairs = [paired(group, groups[baseline]) if position != baseline else [] for position, group in enumerate(groups)]
     comparable = [position for position, found in enumerate(pairs) if found]
-    deltas = [found["all"] for found in differences([pairs[position] for position in comparable], rule)]
+    deltas = [found["all"] for found in differences([pairs[position] for position in comparable], rule, ["all"])]
     corrected = holm([delta.p for delta in deltas])
     rows = list(rows)
     for position, delta, p in zip(comparable, deltas, corrected, strict=True):

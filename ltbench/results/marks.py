@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime
 
-from ltbench.common.canonical import digest
+from ltbench.common.canonical import digest_of_plain
 from ltbench.results.record import Record
 from ltbench.results.schema import Line, Part, Sha256
 
@@ -35,7 +35,7 @@ class Marks(Part):
 
 def content_digest(record: Record) -> str:
     """sha256 (hex) of everything that the record says."""
-    return digest(record.model_dump(mode="json"))
+    return digest_of_plain(record.model_dump(mode="json"))
 
 
 def updated(

@@ -27,12 +27,13 @@ def accuracy_from_counts(
     Every number is the mean over the fold's samples, which on a balanced test set is the mean over its classes. A fold
     without test samples is left out.
     """
-    right, total = np.asarray(right), np.asarray(total)
-    groups = {**fold_rule(rule).members(train_counts), "all": np.arange(len(total))}
+    folds = fold_rule(rule).assign(train_counts)
+    sums = [np.bincount(folds, counts, len(FOLDS)).tolist() for counts in (right, total)]
+    rights, totals = ([*of_folds, sum(of_folds)] for of_folds in sums)
     return {
-        name: 100.0 * float(right[classes].sum()) / int(total[classes].sum())
-        for name, classes in groups.items()
-        if total[classes].sum() > 0
+        name: 100.0 * own / out_of
+        for name, own, out_of in zip((*FOLDS, "all"), rights, totals, strict=True)
+        if out_of > 0
     }
 
 

@@ -151,40 +151,33 @@ class Record(LaterPart):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Record":
-        self._check_counts()
+        right, total = np.asarray(self.per_class_correct), np.asarray(self.per_class_total)
+        self._check_counts(right, total)
         if absent := [rule for rule in FOLD_RULES if rule not in self.metrics]:
             raise ValueError(f"metrics lack the fold rule '{absent[0]}'")
         if self.fold_rule not in FOLD_RULES:
             raise ValueError(f"the record's own fold rule '{self.fold_rule}' is unknown")
+        train_counts = np.asarray(self.dataset.train_counts)
         for rule, stated in self.metrics.items():
-            self._check_metrics(rule, stated)
+            if rule not in FOLD_RULES:
+                raise ValueError(f"metrics under the unknown fold rule '{rule}'")
+            _check_metrics(rule, stated, accuracy_from_counts(right, total, train_counts, rule))
         if self.config_hash != config_hash(self.config):
             raise ValueError("config_hash is not the hash of config")
         canonical_json([self.fuser_state, self.analyses])  # refuses NaN and infinities
         return self
 
-    def _check_counts(self) -> None:
-        right, total = self.per_class_correct, self.per_class_total
+    def _check_counts(self, right: np.ndarray, total: np.ndarray) -> None:
         if not len(right) == len(total) == self.dataset.num_classes:
             raise ValueError(f"{len(right)} and {len(total)} per-class counts for {self.dataset.num_classes} classes")
-        if sum(total) != self.dataset.test:
-            raise ValueError(f"per_class_total sums to {sum(total)}, the test split has {self.dataset.test} samples")
-        counted, _ = class_counts(self.correct(), self.labels(), len(total))
-        if tuple(counted.tolist()) != right:
-            odd = int(np.flatnonzero(counted != np.asarray(right))[0])
+        if total.sum() != self.dataset.test:
+            raise ValueError(f"per_class_total sums to {total.sum()}, the test split has {self.dataset.test} samples")
+        present, counted = np.flatnonzero(total), np.zeros_like(total)
+        starts = (np.cumsum(total) - total)[present]
+        counted[present] = np.add.reduceat(self.correct(), starts, dtype=np.int64)  # samples are sorted by class
+        if (counted != right).any():
+            odd = int(np.flatnonzero(counted != right)[0])
             raise ValueError(f"per_class_correct says {right[odd]} of class {odd}, correct_bits say {counted[odd]}")
-
-    def _check_metrics(self, rule: str, stated: Mapping[str, float]) -> None:
-        if rule not in FOLD_RULES:
-            raise ValueError(f"metrics under the unknown fold rule '{rule}'")
-        counted = self.accuracy(rule)
-        if stated.keys() != counted.keys():
-            raise ValueError(
-                f"metrics.{rule} has {', '.join(stated) or 'nothing'}; the counts give {', '.join(counted)}"
-            )
-        for fold, value in counted.items():
-            if abs(stated[fold] - value) > _TOLERANCE:
-                raise ValueError(f"metrics.{rule}.{fold} is {stated[fold]:.4f}, the counts give {value:.4f}")
 
     @property
     def name(self) -> str:
@@ -200,7 +193,7 @@ class Record(LaterPart):
         bits = np.unpackbits(packed)
         if len(packed) != math.ceil(self.dataset.test / 8) or bits[self.dataset.test :].any():
             raise ValueError(f"correct_bits does not hold {self.dataset.test} bits")
-        return bits[: self.dataset.test].astype(bool)
+        return bits[: self.dataset.test].view(bool)
 
     def labels(self) -> np.ndarray:
         """int64[N], the class of each sample of :meth:`correct`: ascending."""
@@ -209,6 +202,14 @@ class Record(LaterPart):
     def accuracy(self, rule: str) -> dict[str, float]:
         """Percent right on each fold that has test samples and on ``all``. Raises UsageError for an unknown rule."""
         return accuracy_from_counts(self.per_class_correct, self.per_class_total, self.dataset.train_counts, rule)
+
+
+def _check_metrics(rule: str, stated: Mapping[str, float], counted: Mapping[str, float]) -> None:
+    if stated.keys() != counted.keys():
+        raise ValueError(f"metrics.{rule} has {', '.join(stated) or 'nothing'}; the counts give {', '.join(counted)}")
+    for fold, value in counted.items():
+        if abs(stated[fold] - value) > _TOLERANCE:
+            raise ValueError(f"metrics.{rule}.{fold} is {stated[fold]:.4f}, the counts give {value:.4f}")
 
 
 def make_record(

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ltbench.errors import DataError
+from ltbench.results.resampled_sums import drawn_sums
 
 _BLOCK = 100_000
 """Draws made at once: bounds the memory. Part of the stream: another value draws other resamples."""
+
+_FEW_SEEDS = 5
+"""Up to so many seeds there are few ways (126) to draw seeds, and the distribution of the sum is computed for each of them."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +76,25 @@ def stratified_bootstraps(
     level: float = 0.95,
     seed: int = 0,
 ) -> list[dict[str, Difference]]:
-    """:func:`stratified_bootstrap` of several pairs on the same resamples of the test samples, in little more time."""
+    """:func:`stratified_bootstrap` of several pairs."""
     differences = [_paired_difference(a, b, labels) for a, b in pairs]
     if not differences:
         return []
     own = {name: np.isin(labels, classes) for name, classes in groups.items() if np.isin(labels, classes).any()}
-    sums = _resampled_sums(np.concatenate(differences).T, labels, own, resamples, seed)
+    classes = np.unique(labels, return_inverse=True)[1]
+    members = {name: np.unique(classes[samples]) for name, samples in own.items()}
+    many = [difference for difference in differences if len(difference) > _FEW_SEEDS]
+    sums = iter(_sums_sample_by_sample(many, classes, own, resamples, seed))
     answers = []
-    start = 0
     for difference in differences:
-        seeds = len(difference)
-        times_drawn = _seeds_drawn(seeds, resamples, seed)
+        few = len(difference) <= _FEW_SEEDS
+        resampled = _sums_from_distributions(difference, classes, members, resamples, seed) if few else next(sums)
+        observed = difference.sum(axis=0, dtype=np.int64)
         answer = {}
         for name, samples in own.items():
-            resampled = (sums[name][:, start : start + seeds] * times_drawn).sum(axis=1)
-            points = 100 / (seeds * int(samples.sum()))
-            answer[name] = _summary(int(difference[:, samples].sum()), resampled, points, level)
+            points = 100 / (len(difference) * int(samples.sum()))
+            answer[name] = _summary(int(observed[samples].sum()), resampled[name], points, level)
         answers.append(answer)
-        start += seeds
     return answers
 
 
@@ -115,14 +121,14 @@ def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
 
 
 def _paired_difference(correct_a: Any, correct_b: Any, labels: np.ndarray) -> np.ndarray:
-    """int64[S, N] in -1, 0, 1."""
+    """int8[S, N] in -1, 0, 1."""
     a, b = np.atleast_2d(np.asarray(correct_a, dtype=bool)), np.atleast_2d(np.asarray(correct_b, dtype=bool))
     if a.shape != b.shape or a.ndim != 2 or a.shape[1:] != np.shape(labels) or not a.size:
         raise DataError(
             "a paired comparison needs the same seeds and samples, "
             f"got shapes {a.shape} and {b.shape} for labels {np.shape(labels)}."
         )
-    return a.astype(np.int64) - b.astype(np.int64)
+    return a.astype(np.int8) - b.astype(np.int8)
 
 
 def _seeds_drawn(seeds: int, resamples: int, seed: int) -> np.ndarray:
@@ -130,11 +136,84 @@ def _seeds_drawn(seeds: int, resamples: int, seed: int) -> np.ndarray:
     return np.random.RandomState([seed, seeds]).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
 
 
+def _sums_from_distributions(
+    difference: np.ndarray, classes: np.ndarray, groups: Mapping[str, np.ndarray], resamples: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Resampled sums of ``difference`` int8[S, N] over samples and drawn seeds, for each group of classes (int64[K]): int64[R].
+
+    Samples of one class with the same differences are alike, and for drawn seeds those with the same sum.
+    """
+    count = 3 ** len(difference)
+    codes = classes * count
+    for power, own in enumerate(difference[::-1]):
+        codes += (own + 1).astype(np.uint8) * np.uint8(3**power)
+    cells = np.bincount(codes, minlength=(int(classes.max()) + 1) * count)
+    alike = cells.reshape(-1, count).astype(np.float64)
+    sums = {name: np.empty(resamples, dtype=np.int64) for name in groups}
+    for way in _ways(len(difference), resamples, seed):
+        counts = alike @ way.has_value
+        for name, own in groups.items():
+            sums[name][way.resamples] = drawn_sums(counts[own], way.values, way.uniform)
+    return sums
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One way in which seeds are drawn.
+
+    Attributes:
+        resamples: those that draw them so, int64[R'].
+        uniform: where in the distribution of its sums each of them lies, float64[R'].
+        values: the sums that one sample can have over the drawn seeds, int64[V].
+        has_value: which of the 3^S patterns of its differences has which sum, 0 or 1 in float64[3^S, V].
+    """
+
+    resamples: np.ndarray
+    uniform: np.ndarray
+    values: np.ndarray
+    has_value: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def _ways(seeds: int, resamples: int, seed: int) -> list[_Way]:
+    patterns = np.stack(np.unravel_index(np.arange(3**seeds), (3,) * seeds)) - 1
+    drawn, way = np.unique(_seeds_drawn(seeds, resamples, seed), axis=0, return_inverse=True)
+    # RandomState and not a Generator: its stream is frozen, so a committed leaderboard is the same under any numpy.
+    uniform = np.sort(np.random.RandomState(seed).random_sample(resamples))
+    found = []
+    for number, times in enumerate(drawn):
+        values, value = np.unique(times @ patterns, return_inverse=True)
+        has_value = (value[:, None] == np.arange(len(values))).astype(np.float64)
+        own = np.flatnonzero(way.ravel() == number)
+        found.append(_Way(own, uniform[own], values, has_value))
+    return found
+
+
+def _sums_sample_by_sample(
+    differences: Sequence[np.ndarray],
+    classes: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    resamples: int,
+    seed: int,
+) -> list[dict[str, np.ndarray]]:
+    """For each of ``differences`` int8[S, N] what :func:`_sums_from_distributions` gives, by drawing the samples of each group
+    (bool[N])."""
+    if not differences:
+        return []
+    sums = _resampled_sums(np.concatenate(differences).T, classes, groups, resamples, seed)
+    answers, start = [], 0
+    for difference in differences:
+        end = start + len(difference)
+        times_drawn = _seeds_drawn(len(difference), resamples, seed)
+        answers.append({name: (found[:, start:end] * times_drawn).sum(axis=1) for name, found in sums.items()})
+        start = end
+    return answers
+
+
 def _resampled_sums(
     values: np.ndarray, labels: np.ndarray, groups: Mapping[str, np.ndarray], resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Sums of ``values`` int64[N, K] over each group's samples (bool[N]), resampled within classes: int64[R, K]."""
-    # RandomState and not a Generator: its stream is frozen, so a committed leaderboard is the same under any numpy.
+    """Sums of ``values`` int8[N, K] over each group's samples (bool[N]), resampled within classes: int64[R, K]."""
     random = np.random.RandomState(seed)
     sums = {name: np.zeros((resamples, values.shape[1]), dtype=np.int64) for name in groups}
     for label in np.unique(labels):

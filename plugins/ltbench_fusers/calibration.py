@@ -7,7 +7,7 @@ The fuser gives its objective and the gradient (:data:`Objective`), computed a c
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -21,19 +21,20 @@ Objective = Callable[[Tensor, Tensor, float], tuple[float, Tensor]]
 """``objective(parameters float64[P], rows int64[M], l2)``: mean cross entropy over those samples plus ``l2`` times the squared
 distance of the model's weights from where they are held, and the gradient float64[P]. With ``l2 = 0``: the cross entropy."""
 
-Curvature = Callable[[Tensor, Tensor, float], "PairCurvature"]
-"""``curvature(parameters float64[P], rows int64[M], l2)`` of an objective whose parameters come in pairs."""
+UnitsAt = Callable[[Tensor, Tensor, float], "Units"]
+"""``units(parameters float64[P], rows int64[M], l2)``: in which the curvature of an objective is about the identity there."""
 
 Strength = Annotated[float, Field(gt=0)]
 
-CV_TOLERANCE, FINAL_TOLERANCE = 1e-4, 1e-6
-"""Largest entry of the gradient at which L-BFGS stops: while strengths are compared, and for the fit that is kept."""
-
-UNITS = 10.0
-"""How much larger that entry may be in units of the curvature, where half its square is how far the loss is from its least."""
+CV_TOLERANCE, ROUGH_TOLERANCE, FINAL_TOLERANCE = 1e-4, 5e-4, 1e-6
+"""Largest entry of the gradient at which L-BFGS stops: while strengths are compared, with a rough objective, and for the fit
+that is kept. In units, half its square is about how far the loss is from its least."""
 
 FIRST_ITERATIONS = 15
-"""L-BFGS iterations in units of the curvature at the start; the others are in units of the curvature where these end."""
+"""L-BFGS iterations in units of the start; the others are in units of where these end."""
+
+LONGEST = 100.0
+"""Gradient in units, half the square of which no loss will fall by: the units are poor there."""
 
 CV_ITERATIONS = 30
 """L-BFGS iterations of a fit while strengths are compared, at most; each goes on from the solution for the last strength."""
@@ -72,45 +73,89 @@ class Fitted:
 
 
 def fit_with_l2(
-    objective: Objective, start: Tensor, labels: Tensor, config: L2Config, curvature: Curvature | None = None
+    objective: Objective,
+    start: Tensor,
+    labels: Tensor,
+    config: L2Config,
+    units: UnitsAt | None = None,
+    rough: Objective | None = None,
 ) -> Fitted:
     """Minimise the objective over all samples, from ``start`` float64[P]; ``labels`` int64[N] spread the classes over the folds.
-
-    With ``curvature`` L-BFGS works in its units, see :class:`PairCurvature`.
 
     With ``l2 = auto`` the grid is walked from the strongest strength to weaker ones for as long as the held-out cross
     entropy falls; each fold goes on from its own last solution. A tie keeps the stronger. A split of one sample, which
     cannot be held out, takes the strongest.
+
+    Args:
+        units: L-BFGS takes its steps in these, see :class:`Units`.
+        rough: the same objective, faster and less precise; strengths are compared with its minima, and the fit that is kept
+            begins at its minimum. It needs ``units``.
     """
     everything = torch.arange(len(labels))
 
     def fit(l2: float) -> Tensor:
-        return minimise(objective, everything, start, l2, FINAL_TOLERANCE, config.max_iterations, curvature)
+        begin = start
+        if rough is not None:
+            most = min(CV_ITERATIONS, config.max_iterations)
+            begin = minimise(rough, everything, start, l2, ROUGH_TOLERANCE, most, units)
+        return minimise(objective, everything, begin, l2, FINAL_TOLERANCE, config.max_iterations, units)
 
     if config.l2 != "auto":
         return Fitted(fit(config.l2), config.l2, {})
     folds = stratified_folds(labels, config.folds)
+    kept = [everything[~torch.isin(everything, fold)] for fold in folds]
     solutions = [start] * len(folds)
     held_out: dict[float, float] = {}
     strengths = sorted(set(config.l2_grid), reverse=True)
     best = strengths[0]
     for l2 in strengths if len(folds) > 1 else ():
-        total = 0.0
-        for number, fold in enumerate(folds):
-            kept = everything[~torch.isin(everything, fold)]
-            solutions[number] = minimise(objective, kept, solutions[number], l2, CV_TOLERANCE, CV_ITERATIONS, curvature)
-            total += objective(solutions[number], fold, 0.0)[0] * len(fold)
-        held_out[l2] = total / len(labels)
+        if units is not None and rough is not None:
+            solutions = _together(rough, everything, kept, solutions, l2, units)
+        else:
+            solutions = [
+                minimise(objective, rows, begin, l2, CV_TOLERANCE, CV_ITERATIONS, units)
+                for rows, begin in zip(kept, solutions, strict=True)
+            ]
+        losses = [objective(found, fold, 0.0)[0] * len(fold) for found, fold in zip(solutions, folds, strict=True)]
+        held_out[l2] = sum(losses) / len(labels)
         if held_out[l2] >= held_out[best] and l2 != best:
             break
         best = l2
     return Fitted(fit(best), best, held_out)
 
 
+def _together(
+    objective: Objective, everything: Tensor, kept: list[Tensor], solutions: list[Tensor], l2: float, units: UnitsAt
+) -> list[Tensor]:
+    """The folds' minima for the next strength, from those for the last: in units that are measured once for all folds, each
+    begun where the mean move of the folds before it would lead.
+    """
+    with one_torch_thread():
+        common = units(torch.stack(solutions).mean(dim=0), everything, l2)
+        found: list[Tensor] = []
+        moved = torch.zeros_like(solutions[0])
+        for rows, last in zip(kept, solutions, strict=True):
+            begin = last + moved / max(1, len(found))
+            end, _ = _in_units(common, objective, rows, begin, l2, ROUGH_TOLERANCE, CV_ITERATIONS)
+            moved += end - last
+            found.append(end)
+        return found
+
+
 def stratified_folds(labels: Tensor, folds: int) -> list[Tensor]:
     """Disjoint parts int64 of 0..N-1, at most ``folds``, none empty; sizes and class shares differ by one at most."""
     by_class = torch.argsort(labels, stable=True)
     return [by_class[first::folds].sort().values for first in range(min(folds, len(labels)))]
+
+
+class Units(Protocol):
+    """A linear change of the parameters: L-BFGS takes steps in the new ones, in which it sees about the identity as curvature."""
+
+    def parameters(self, steps: Tensor) -> Tensor:
+        """The change of the parameters float64[P] that steps float64[P] make."""
+
+    def gradient(self, gradient: Tensor) -> Tensor:
+        """With respect to the steps, float64[P], from the one with respect to the parameters."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +180,11 @@ class PairCurvature:
         along_x, along_y = steps.chunk(2)
         y = along_y / self._rest
         return torch.cat([(along_x - self._mixed * y) / self._first, y])
+
+    def steps(self, change: Tensor) -> Tensor:
+        """The steps float64[2K] that make this change of the parameters."""
+        x, y = change.chunk(2)
+        return torch.cat([self._first * x + self._mixed * y, self._rest * y])
 
     def gradient(self, gradient: Tensor) -> Tensor:
         """With respect to the steps, float64[2K], from the one with respect to the parameters."""
@@ -162,42 +212,60 @@ def minimise(
     l2: float,
     tolerance: float,
     max_iterations: int,
-    curvature: Curvature | None = None,
+    units: UnitsAt | None = None,
 ) -> Tensor:
     """Parameters float64[P] at which L-BFGS from ``start`` ends, for the samples ``rows`` int64[M].
 
-    With ``curvature`` it takes its steps, and measures its gradient, in units of that: first of the one at the start, then
-    once more of the one where it has come to.
+    With ``units`` it takes its steps, and measures its gradient, in those at the start, and if that takes long once more in
+    those where it has come to.
     """
     with one_torch_thread():
-        if curvature is None:
-            return _lbfgs(lambda point: objective(point, rows, l2), start, tolerance, max_iterations)
+        if units is None:
+            return _lbfgs(lambda point: objective(point, rows, l2), start, tolerance, max_iterations)[0]
         first = min(FIRST_ITERATIONS, max_iterations)
-        for iterations in filter(None, (first, max_iterations - first)):
-            start = _in_units(curvature(start, rows, l2), objective, rows, start, l2, UNITS * tolerance, iterations)
+        for most in filter(None, (first, max_iterations - first)):
+            here = units(start, rows, l2)
+            start, taken = _in_units(here, objective, rows, start, l2, tolerance, most)
+            if taken < most:
+                break
         return start
 
 
 def _in_units(
-    units: PairCurvature,
+    units: Units,
     objective: Objective,
     rows: Tensor,
     start: Tensor,
     l2: float,
     tolerance: float,
     iterations: int,
-) -> Tensor:
-    def along(steps: Tensor) -> tuple[float, Tensor]:
-        value, gradient = objective(start + units.parameters(steps), rows, l2)
-        return value, units.gradient(gradient)
+) -> tuple[Tensor, int]:
+    """Where L-BFGS ends, and the iterations that it took.
 
-    return start + units.parameters(_lbfgs(along, torch.zeros_like(start), tolerance, iterations))
+    torch's L-BFGS makes its first step as long as the gradient times the inverse of the sum of its absolute entries, if that
+    is above 1. In these units the gradient alone is a good step unless it is absurdly long, and in units that are ``size``
+    times as large it is made.
+    """
+    value, gradient = objective(start, rows, l2)
+    at_start = value, units.gradient(gradient)
+    size = max(1.0, float(at_start[1].abs().sum())) if float(at_start[1].norm()) <= LONGEST else 1.0
+
+    def along(steps: Tensor) -> tuple[float, Tensor]:
+        if not steps.any():
+            return at_start[0], size * at_start[1]
+        value, gradient = objective(start + units.parameters(size * steps), rows, l2)
+        return value, size * units.gradient(gradient)
+
+    steps, taken = _lbfgs(along, torch.zeros_like(start), size * tolerance, iterations)
+    return start + units.parameters(size * steps), taken
 
 
 def _lbfgs(
     function: Callable[[Tensor], tuple[float, Tensor]], start: Tensor, tolerance: float, max_iterations: int
-) -> Tensor:
-    """torch's L-BFGS and not scipy's: that one works on numpy's BLAS threads, which take three times as long for vectors of
+) -> tuple[Tensor, int]:
+    """The point where it ends, and its iterations.
+
+    torch's L-BFGS and not scipy's: that one works on numpy's BLAS threads, which take three times as long for vectors of
     this size and more where cores are shared.
     """
     point = start.clone()
@@ -216,15 +284,15 @@ def _lbfgs(
         return value
 
     optimiser.step(evaluate)
-    return point
+    return point, optimiser.state[point]["n_iter"]
 
 
 def mean_over_chunks(
-    function: Callable[[Tensor], tuple[float, Tensor]], rows: Tensor, width: int
+    function: Callable[[Tensor], tuple[float, Tensor]], rows: Tensor, width: float
 ) -> tuple[float, Tensor]:
     """Mean loss and gradient over the samples ``rows`` int64[M]; ``function`` gives both summed over the few it is shown.
 
-    ``width`` is how many numbers ``function`` holds for a sample.
+    ``width`` is how many numbers of float64 ``function`` holds for a sample.
     """
     sums = map_parts(function, [rows[part] for part in chunks(len(rows), width)])
     gradient = torch.stack([part[1] for part in sums]).sum(dim=0)

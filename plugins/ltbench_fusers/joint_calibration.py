@@ -9,8 +9,9 @@ Applied to one full member this is the control: q = softmax(w * z + b), a per-cl
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,13 @@ from torch import Tensor
 from ltbench.fuser import Fuser, MemberLogits
 from ltbench.posterior import fuse_in_chunks, log_add_at, log_g, log_softmax
 from ltbench_fusers.calibration import Fitted, L2Config, PairCurvature, fit_with_l2, mean_over_chunks
+from ltbench_fusers.joint_units import Stretched, stretched
+
+ENOUGH = 2000
+"""Samples from which the curvature along many parameters at once is estimated, at least, where there are as many."""
+
+LARGEST = 1e3
+"""Logits up to this have four digits after the point in float32, which is enough to compare strengths."""
 
 LISTED = 2048
 """Most logits whose scales and shifts :meth:`JointCalibration.state` lists one by one."""
@@ -37,7 +45,10 @@ class JointCalibration(Fuser):
 
     def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
         loss = JointLoss(members, labels, self.num_classes, self.config.reject)
-        self._found: Fitted = fit_with_l2(loss, loss.start, labels, self.config, loss.curvature)
+        fine = max(float(member.logits.abs().max()) for member in members) <= LARGEST
+        precision = torch.float32 if fine else torch.float64
+        rough = JointLoss(members, labels, self.num_classes, self.config.reject, precision)
+        self._found: Fitted = fit_with_l2(loss, loss.start, labels, self.config, rough.units, rough)
         scales, shifts = self._found.parameters.chunk(2)
         widths = [member.logits.shape[1] for member in members]
         self._learned = {
@@ -73,25 +84,35 @@ def _summary(values: Tensor) -> dict[str, float]:
 
 @dataclass
 class _Calibrated:
-    """One member's calibrated logits a = w * z + b for n samples, in the pieces that loss and gradient need.
+    """The calibrated logits a = w * z + b of n samples and E members, in the pieces that loss and gradient need.
 
     Attributes:
-        z: float64[n, W], the logits.
-        kept: exp(a - max a) over the logits that count, float64[n, V]: the reject one is left out where it is dropped.
-        kept_sum: sum of ``kept``, float64[n].
-        log_mass: log probability of the logits that count, float64[n]; 0 where all do.
-        reject: probability of the dropped reject logit, float64[n]; 0 where there is none.
-        target: the logit that the label falls on, int64[n].
-        log_hit: log of what g(p_E) gives the label, float64[n]; -inf where that is nothing.
+        z: for each member its logits that count, [n, V]: the reject one is left out where it is dropped.
+        kept: for each member softmax of a over the logits that count, [n, V].
+        log_mass: log probability of the logits that count, float64[E, n]; 0 where all do.
+        reject: probability of the dropped reject logit, float64[E, n]; 0 where there is none.
+        log_hit: log of what g(p_E) gives the label, float64[E, n]; -inf where that is nothing.
+        log_sum_mass, log_sum_hit: log of the sums over the members, float64[n].
     """
 
-    z: Tensor
-    kept: Tensor
-    kept_sum: Tensor
+    z: list[Tensor]
+    kept: list[Tensor]
     log_mass: Tensor
     reject: Tensor
-    target: Tensor
     log_hit: Tensor
+
+    @cached_property
+    def log_sum_mass(self) -> Tensor:
+        return self.log_mass.logsumexp(dim=0)
+
+    @cached_property
+    def log_sum_hit(self) -> Tensor:
+        return self.log_hit.logsumexp(dim=0)
+
+    @property
+    def mass(self) -> Tensor:
+        """m_E / sum_E m_E, float64[E, n]."""
+        return (self.log_mass - self.log_sum_mass).exp()
 
 
 class JointLoss:
@@ -107,26 +128,47 @@ class JointLoss:
     where e marks the logit that the label falls on: its own, or, where reject is shared, the reject logit.
 
     Parameters are w of all logits, member after member, then b of all.
+
+    Args:
+        dtype: of what is computed for each logit of each sample; sums and what is answered are float64. float32 takes half
+            the time or less and errs by the seventh digit.
     """
 
-    def __init__(self, members: Sequence[MemberLogits], labels: Tensor, num_classes: int, reject: str) -> None:
-        self.members = members
-        self.widths = [member.logits.shape[1] for member in members]
-        self.drops = [reject == "drop" and member.outside == "reject" for member in members]
-        ones = torch.ones(sum(self.widths), dtype=torch.float64)
+    def __init__(
+        self,
+        members: Sequence[MemberLogits],
+        labels: Tensor,
+        num_classes: int,
+        reject: str,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        self.logits = [member.logits for member in members]
+        self.dtype = dtype
+        self.widths = [logits.shape[1] for logits in self.logits]
+        self.size = sum(self.widths)
+        ones = torch.ones(self.size, dtype=torch.float64)
         self.start = torch.cat([ones, torch.zeros_like(ones)])
-        self.targets, self.log_shares = [], []
-        for member, drops in zip(members, self.drops, strict=True):
+        drops = [reject == "drop" and member.outside == "reject" for member in members]
+        targets, log_shares = [], []
+        for member, dropped in zip(members, drops, strict=True):
             covered = len(member.classes)
-            shares = member.outside == "reject" and not drops
+            shares = member.outside == "reject" and not dropped
             target = torch.full((num_classes,), covered if shares else 0)
             log_share = torch.full((num_classes,), -math.log(num_classes - covered) if shares else -math.inf)
             target[member.classes], log_share[member.classes] = torch.arange(covered), 0.0
-            self.targets.append(target[labels])
-            self.log_shares.append(log_share[labels].double())
+            targets.append(target[labels])
+            log_shares.append(log_share[labels].double())
+        # Of each member and sample [E, N], and what is dropped of each member [E]: positions among all logits, and the logits.
+        self.log_shares = torch.stack(log_shares)
+        ends = torch.tensor(self.widths).cumsum(0)
+        self.target = torch.stack(targets) + (ends - torch.tensor(self.widths))[:, None]
+        self.z_target = _taken(self.logits, targets)
+        self.drops, self.last = torch.tensor(drops), ends - 1
+        self.z_last = torch.stack([logits[:, -1].double() for logits in self.logits])
+        self.counted = [width - dropped for width, dropped in zip(self.widths, drops, strict=True)]
 
     def __call__(self, parameters: Tensor, rows: Tensor, l2: float) -> tuple[float, Tensor]:
-        value, gradient = mean_over_chunks(lambda part: self._summed(parameters, part), rows, sum(self.widths))
+        value, gradient = self._mean(self._summed, parameters, rows)
         change = parameters - self.start
         return value + l2 * float(change.square().sum()), gradient + 2 * l2 * change
 
@@ -136,75 +178,95 @@ class JointLoss:
         s is the share of sum_E m_E that the sample gets through this logit, so that s (1 - s) is what softmax has on the
         diagonal of its curvature (Gauss-Newton), as if all members were one.
         """
-        width = sum(self.widths)
-        _, mean = mean_over_chunks(lambda part: (0.0, self._curvatures(parameters, part)), rows, width)
-        ww, wb, bb = mean.view(3, width)
+        _, mean = self._mean(self._curvatures, parameters, rows)
+        ww, wb, bb = mean.view(3, self.size)
         return PairCurvature(ww + 2 * l2, wb, bb + 2 * l2, least=2 * l2)
 
+    def units(self, parameters: Tensor, rows: Tensor, l2: float) -> Stretched:
+        """For L-BFGS: of the pairs' curvature, and of that along all scales or shifts of a member, or its reject logit's."""
+        some = rows[:: max(1, len(rows) // ENOUGH)]
+        pairs = self.curvature(parameters, rows, l2)
+        return stretched(pairs, self._together(), lambda point: self(point, some, l2)[1], parameters)
+
+    def _together(self) -> Tensor:
+        """Changes of the parameters, float64[2 W, D]: all of a member's logits that count; those that are dropped."""
+        pieces = [(counted, width - counted) for counted, width in zip(self.counted, self.widths, strict=True)]
+        blocks = [torch.ones(size, 1, dtype=torch.float64) for piece in pieces for size in piece if size]
+        return torch.block_diag(*blocks, *blocks)
+
+    def _mean(
+        self, summed: Callable[[Tensor, Tensor], tuple[float, Tensor]], parameters: Tensor, rows: Tensor
+    ) -> tuple[float, Tensor]:
+        width = self.size * self.dtype.itemsize / torch.float64.itemsize
+        return mean_over_chunks(lambda part: summed(parameters, part), rows, width)
+
     def _summed(self, parameters: Tensor, rows: Tensor) -> tuple[float, Tensor]:
-        members, log_hit, log_mass = self._calibrated(parameters, rows)
-        gradients = [_gradient(member, log_hit, log_mass) for member in members]
-        return float((log_mass - log_hit).sum()), torch.cat(
-            [torch.cat(parts) for parts in zip(*gradients, strict=True)]
+        """The loss of these samples and its gradient float64[2 W]."""
+        at = self._calibrated(parameters, rows)
+        credit = (at.log_hit - at.log_sum_hit).exp()
+        weights = (credit * at.log_mass.exp() + at.mass * at.reject).to(self.dtype)
+        by_shift, by_scale = self._over_samples(
+            [(kept.T @ weight, kept.mul_(z).T @ weight) for z, kept, weight in zip(at.z, at.kept, weights, strict=True)]
         )
+        by_target, target = -credit.flatten(), self.target[:, rows].flatten()
+        by_shift.index_add_(0, target, by_target)
+        by_scale.index_add_(0, target, by_target * self.z_target[:, rows].flatten())
+        by_reject = (credit - at.mass) * at.reject
+        by_shift.index_add_(0, self.last, by_reject.sum(dim=1))
+        by_scale.index_add_(0, self.last, (by_reject * self.z_last[:, rows]).sum(dim=1))
+        return float((at.log_sum_mass - at.log_sum_hit).sum()), torch.cat([by_scale, by_shift])
 
-    def _curvatures(self, parameters: Tensor, rows: Tensor) -> Tensor:
-        """Sums over the samples of the entries ww, wb and bb, one after the other: float64[3 W]."""
-        members, _, log_mass = self._calibrated(parameters, rows)
-        curved = [(_shares(member, log_mass), member.z) for member in members]
-        curved = [(share * (1 - share), z) for share, z in curved]
-        return torch.cat(
-            [torch.cat([(of_logit * z**power).sum(dim=0) for of_logit, z in curved]) for power in (2, 1, 0)]
-        )
+    def _curvatures(self, parameters: Tensor, rows: Tensor) -> tuple[float, Tensor]:
+        """Sums over the samples of the entries ww, wb and bb, one after the other: float64[3 W]; no loss."""
+        at = self._calibrated(parameters, rows)
+        ones = torch.ones(len(rows), dtype=self.dtype)
+        sums = []
+        for z, kept, mass in zip(at.z, at.kept, at.mass.to(self.dtype), strict=True):
+            share = kept * mass[:, None]
+            curved = share.addcmul_(share, share, value=-1)
+            bb, wb = curved.T @ ones, curved.mul_(z).T @ ones
+            sums.append((curved.mul_(z).T @ ones, wb, bb))
+        of_last = at.mass * at.reject
+        of_last, z = of_last * (1 - of_last), self.z_last[:, rows]
+        entries = self._over_samples(sums)
+        for power, entry in zip((2, 1, 0), entries, strict=True):
+            entry.index_add_(0, self.last, (of_last * z**power).sum(dim=1))
+        return 0.0, torch.cat(entries)
 
-    def _calibrated(self, parameters: Tensor, rows: Tensor) -> tuple[list[_Calibrated], Tensor, Tensor]:
-        """The members, log sum_E h_E and log sum_E m_E of these samples."""
-        scales, shifts = (half.split(self.widths) for half in parameters.chunk(2))
-        members = [self._calibrate(number, *pair, rows) for number, pair in enumerate(zip(scales, shifts, strict=True))]
-        log_hit = torch.stack([member.log_hit for member in members]).logsumexp(dim=0)
-        log_mass = torch.stack([member.log_mass for member in members]).logsumexp(dim=0)
-        return members, log_hit, log_mass
+    def _over_samples(self, of_members: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+        """Sums over samples, for each member several of [V], as float64[W] each: those of a dropped logit are 0."""
+        found = torch.zeros(len(of_members[0]), self.size, dtype=torch.float64)
+        for part, values, counted in zip(found.split(self.widths, dim=1), of_members, self.counted, strict=True):
+            part[:, :counted] = torch.stack(values)
+        return list(found)
 
-    def _calibrate(self, number: int, scale: Tensor, shift: Tensor, rows: Tensor) -> _Calibrated:
-        z = self.members[number].logits.index_select(0, rows).double()
-        target, log_share = self.targets[number][rows], self.log_shares[number][rows]
-        a = torch.addcmul(shift, scale, z)
-        counted = a[:, :-1] if self.drops[number] else a
-        top = counted.amax(dim=1, keepdim=True)
-        kept = (counted - top).exp_()
-        kept_sum = kept.sum(dim=1)
-        log_kept = top[:, 0] + kept_sum.log()
-        log_all, reject = log_kept, torch.zeros_like(log_kept)
-        if self.drops[number]:
-            log_all = torch.logaddexp(log_kept, a[:, -1])
-            reject = (a[:, -1] - log_all).exp()
-        log_hit = a.gather(1, target[:, None])[:, 0] - log_all + log_share
-        return _Calibrated(z, kept, kept_sum, log_kept - log_all, reject, target, log_hit)
+    def _calibrated(self, parameters: Tensor, rows: Tensor) -> _Calibrated:
+        scale, shift = parameters.chunk(2)
+        scales, shifts = (half.to(self.dtype).split(self.widths) for half in (scale, shift))
+        z, kept, log_sums = [], [], []
+        for number in range(len(self.logits)):
+            counted, own, log_sum = self._softmax(number, scales[number], shifts[number], rows)
+            z.append(counted)
+            kept.append(own)
+            log_sums.append(log_sum)
+        log_kept = torch.stack(log_sums)
+        of_last = scale[self.last, None] * self.z_last[:, rows] + shift[self.last, None]
+        of_last = of_last.where(self.drops[:, None], -math.inf)
+        log_all = torch.logaddexp(log_kept, of_last)
+        target = self.target[:, rows]
+        log_hit = scale[target] * self.z_target[:, rows] + shift[target] - log_all + self.log_shares[:, rows]
+        return _Calibrated(z, kept, log_kept - log_all, (of_last - log_all).exp(), log_hit)
+
+    def _softmax(self, number: int, scale: Tensor, shift: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One member's logits that count and their softmax, [n, V] each, and the log of what it is normalised by, float64[n]."""
+        counted = self.counted[number]
+        z = self.logits[number].index_select(0, rows).to(self.dtype)[:, :counted]
+        a = torch.addcmul(shift[:counted], scale[:counted], z)
+        kept = torch.softmax(a, dim=1)
+        return z, kept, a.amax(dim=1).double() - kept.amax(dim=1).double().log()
 
 
-def _shares(member: _Calibrated, log_mass: Tensor) -> Tensor:
-    """p_E,k / sum_E m_E of each logit, float64[n, W]; a dropped reject logit has r_E m_E in place of p_E,k."""
-    mass = (member.log_mass - log_mass).exp()
-    shares = torch.empty_like(member.z)
-    shares[:, -1] = mass * member.reject
-    torch.mul((mass / member.kept_sum)[:, None], member.kept, out=shares[:, : member.kept.shape[1]])
-    return shares
-
-
-def _gradient(member: _Calibrated, log_hit: Tensor, log_mass: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient of the summed loss with respect to this member's w and b, float64[W] each."""
-    credit = (member.log_hit - log_hit).exp()
-    mass = (member.log_mass - log_mass).exp()
-    weight = (credit * member.log_mass.exp() + mass * member.reject) / member.kept_sum
-    counted = member.kept.shape[1]
-    by_shift = torch.zeros(member.z.shape[1], dtype=torch.float64)
-    by_scale = torch.zeros_like(by_shift)
-    by_shift[:counted] = weight @ member.kept
-    by_scale[:counted] = weight @ (member.kept * member.z[:, :counted])
-    if counted < member.z.shape[1]:
-        at_reject = (credit - mass) * member.reject
-        by_shift[-1] = at_reject.sum()
-        by_scale[-1] = at_reject @ member.z[:, -1]
-    by_shift.index_add_(0, member.target, -credit)
-    by_scale.index_add_(0, member.target, -credit * member.z.gather(1, member.target[:, None])[:, 0])
-    return by_scale, by_shift
+def _taken(logits: Sequence[Tensor], positions: Sequence[Tensor]) -> Tensor:
+    """Of each member and sample one logit, float64[E, N]; positions int64[N] for each member."""
+    pairs = zip(logits, positions, strict=True)
+    return torch.stack([values.gather(1, position[:, None])[:, 0].double() for values, position in pairs])
