@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from ltbench.fuser import Fuser, MemberLogits
     from ltbench.method import Member, Method
     from ltbench.plugin import DatasetSpec, FuserSpec, MethodSpec, hookimpl
-    from ltbench.results.metrics import fold_accuracy
     from ltbench.results.record import Record
     from ltbench.results.store import load_results
+    from ltbench.statistics.metrics import fold_accuracy
 
     __version__: str
 
@@ -49,7 +49,7 @@ _HOMES = {
     "errors": ("StopRun",),
     "fuser": ("Fuser", "MemberLogits"),
     "method": ("Member", "Method"),
-    "results.metrics": ("fold_accuracy",),
+    "statistics.metrics": ("fold_accuracy",),
     "plugin": ("DatasetSpec", "FuserSpec", "MethodSpec", "hookimpl"),
     "results.record": ("Record",),
     "results.store": ("load_results",),

@@ -9,7 +9,7 @@ from torch import Tensor
 from ltbench.errors import DataError
 from ltbench.fuser import Fuser, MemberLogits
 from ltbench.registry.manager import plugin_code
-from ltbench.results.metrics import fold_accuracy
+from ltbench.statistics.metrics import fold_accuracy
 
 Accuracy = dict[str, float]
 """Top-1 accuracy in percent: ``many``, ``medium``, ``few``, ``all``."""

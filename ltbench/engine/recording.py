@@ -16,11 +16,11 @@ from ltbench.members import MemberLogits
 from ltbench.registry.lookup import is_transductive
 from ltbench.registry.manager import plugins
 from ltbench.results.logits import LogitsFolder, SplitLogits
-from ltbench.results.metrics import accuracy_from_counts, calibration_error, class_counts
 from ltbench.results.record import Record, Role, logits_digest, make_record, row_config
 from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageInfo, Track
 from ltbench.results.track import own_augmentation, track_of
 from ltbench.settings.recipe_files import dependency_order
+from ltbench.statistics.metrics import accuracy_from_counts, calibration_error, class_counts
 
 if TYPE_CHECKING:
     from ltbench.data.base import Dataset

@@ -10,7 +10,7 @@ from ltbench.errors import DataError, UsageError
 from ltbench.results.lookup import row_name
 from ltbench.results.record import Record
 from ltbench.results.schema import DatasetInfo
-from ltbench.results.stats import Difference, McNemar, mcnemar, stratified_bootstraps
+from ltbench.statistics.bootstrap import Difference, McNemar, mcnemar, stratified_bootstraps
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from ltbench.data.folds import COLUMNS, fold_rule
 from ltbench.report.comparison import check_same_data, differences, paired
 from ltbench.report.labels import distinguish
 from ltbench.results.marks import content_digest
-from ltbench.results.over_seeds import Mean, mean_of, means_of
 from ltbench.results.record import Record, Role
 from ltbench.results.schema import Selection, Track
-from ltbench.results.stats import Difference, holm
+from ltbench.statistics.bootstrap import Difference, holm
+from ltbench.statistics.over_seeds import Mean, mean_of, means_of
 
 _ROLES: tuple[Role, ...] = ("reference", "control", "run")
 """A row has the first of these that one of its records has: what one run asked for may be a reference in another."""

@@ -22,7 +22,7 @@ from ltbench.report.figure_data import (
     write_expert_confusion,
 )
 from ltbench.results.logits import LogitsFolder
-from ltbench.results.metrics import fold_accuracy
+from ltbench.statistics.metrics import fold_accuracy
 
 
 def analyze(content: LogitsFolder, make_fuser: Callable[[], Fuser] | None, rule: str) -> dict[str, Any]:

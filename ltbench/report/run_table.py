@@ -11,8 +11,8 @@ from ltbench.engine.planning import compared
 from ltbench.engine.reasons import reason
 from ltbench.plan import NO_FUSER, Evaluation, Run
 from ltbench.report.console import console
-from ltbench.results.over_seeds import mean_of
 from ltbench.results.record import Record
+from ltbench.statistics.over_seeds import mean_of
 
 
 def print_plan(run: Run, sources: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ltbench.reproduction.outcomes import Data, Differences, Outcomes, Pair, mean_accuracy
 from ltbench.reproduction.spec import ClaimSpec, ControlsSpec
-from ltbench.results.stats import Difference
+from ltbench.statistics.bootstrap import Difference
 
 Verdict = Literal["holds", "does not hold", "not tested"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbench.data.folds import COLUMNS, fold_rule
-from ltbench.results.metrics import accuracy_from_counts
-from ltbench.results.over_seeds import Mean, means_of
 from ltbench.results.record import Record
-from ltbench.results.stats import Difference, stratified_bootstraps
+from ltbench.statistics.bootstrap import Difference, stratified_bootstraps
+from ltbench.statistics.metrics import accuracy_from_counts
+from ltbench.statistics.over_seeds import Mean, means_of
 
 
 @dataclass(frozen=True)

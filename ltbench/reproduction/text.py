@@ -5,7 +5,7 @@ from typing import Any
 
 from ltbench.data.folds import COLUMNS
 from ltbench.report.table import NOTHING, interval
-from ltbench.results.over_seeds import Mean
+from ltbench.statistics.over_seeds import Mean
 
 HEADS = tuple(column.capitalize() for column in COLUMNS)
 

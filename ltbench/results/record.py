@@ -37,7 +37,6 @@ from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from ltbench.common.canonical import canonical_json, digest, plain
 from ltbench.data.folds import FOLD_RULES
-from ltbench.results.metrics import accuracy_from_counts, class_counts
 from ltbench.results.schema import (
     Calibration,
     Count,
@@ -56,6 +55,7 @@ from ltbench.results.schema import (
     StageInfo,
     Track,
 )
+from ltbench.statistics.metrics import accuracy_from_counts, class_counts
 
 Role = Literal["run", "reference", "control"]
 """Why a posterior is measured: it was asked for; a method that others start from, alone; what an ensemble has to beat."""

@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from ltbench.data.folds import FOLD_RULES, FOLDS
-from ltbench.results.metrics import implied_all
 from ltbench.results.schema import Count, Name, Part, Percent
+from ltbench.statistics.metrics import implied_all
 
 _ROUNDING = 0.11
 """Percentage points between All and its folds that rounding to one digit explains: 0.05 on either side."""

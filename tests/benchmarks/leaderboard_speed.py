@@ -29,8 +29,8 @@ from ltbench.common.canonical import digest
 from ltbench.results.marks import new_mark
 from ltbench.results.record import Record
 from ltbench.results.schema import DatasetInfo, MemberInfo
-from ltbench.results.stats import Difference, stratified_bootstraps
 from ltbench.results.store import mark_recomputed, save
+from ltbench.statistics.bootstrap import Difference, stratified_bootstraps
 
 RESAMPLES, BLOCK = 10_000, 100_000
 

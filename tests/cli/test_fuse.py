@@ -14,7 +14,7 @@ from tiny import TINY, TINY_EXPERTS, Outcome
 
 import ltbench
 from ltbench.results.logits import LogitsFolder, SplitLogits, write_logits
-from ltbench.results.metrics import calibration_error
+from ltbench.statistics.metrics import calibration_error
 
 NUM_CLASSES = 5
 COUNTS = np.array([200, 120, 50, 30, 5])

@@ -128,7 +128,7 @@ def __getattr__(name):
 def test_the_names_that_ltbench_exports_lead_to_their_modules(package: Callable[..., Path]) -> None:
     package({"author.py": "from ltbench import Method, fold_accuracy\nfrom ltbench.data import Dataset, fold_rule"})
     found = set(code("ltbench", stops=("ltbench", "ltbench.data")).of(["author"]))
-    assert {"ltbench.method", "ltbench.results.metrics", "ltbench.data.base", "ltbench.data.folds"} <= found
+    assert {"ltbench.method", "ltbench.statistics.metrics", "ltbench.data.base", "ltbench.data.folds"} <= found
     assert not {"ltbench", "ltbench.data", "ltbench.cli"} & found
     for lazy in ("ltbench", "ltbench.data"):
         exported = set(import_module(lazy).__all__) - {"__version__"}

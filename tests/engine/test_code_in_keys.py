@@ -86,7 +86,7 @@ EDITS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         ("evaluation/selection", "evaluation/stacking", "evaluation/joint"),
     ),
     "the base of fusers": ("ltbench/fuser.py", ADD, "X = 1", EVALUATIONS),
-    "calibration error": ("ltbench/results/metrics.py", "bins: int = 15", "bins: int = 1", EVALUATIONS),
+    "calibration error": ("ltbench/statistics/metrics.py", "bins: int = 15", "bins: int = 1", EVALUATIONS),
     "what is measured": ("ltbench/engine/evaluation/evaluate.py", ADD, "X = 1", EVALUATIONS),
     "records": ("ltbench/results/record.py", ADD, "X = 1", EVALUATIONS),
     "the oracle": ("ltbench/analysis/oracle.py", ADD, "X = 1", EVALUATIONS),
@@ -113,7 +113,7 @@ EDITS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "discovery of plugins": ("ltbench/registry/manager.py", ADD, "X = 1", ()),
     "settings": ("ltbench/config.py", ADD, "X = 1", ()),
     "messages": ("ltbench/errors.py", ADD, "X = 1", ()),
-    "statistics of the leaderboard": ("ltbench/results/stats.py", ADD, "X = 1", ()),
+    "statistics of the leaderboard": ("ltbench/statistics/bootstrap.py", ADD, "X = 1", ()),
 }
 
 
@@ -196,7 +196,7 @@ OUTSIDE = {
     "ltbench.engine.stages": "makes keys, keeps folders",
     "ltbench.engine.keys.syntax": "makes keys",
     "ltbench.hookspecs": "documents hooks",
-    "ltbench.results.over_seeds": "tables of records",
+    "ltbench.statistics.over_seeds": "tables of records",
     "ltbench.results.stage": "reads what a stage left",
     "ltbench.reference*": "writes docs/reference.md",
     "ltbench.settings.errors": "settings",
@@ -218,7 +218,7 @@ OUTSIDE = {
     "ltbench.results.reported": "published numbers",
     "ltbench.results.store": "reads and writes records",
     "ltbench.results.runs": "finds runs",
-    "ltbench.results.stats": "statistics of the leaderboard",
+    "ltbench.statistics.bootstrap": "statistics of the leaderboard",
     "ltbench.common.terminal": "what a user sees",
 }
 """Modules in no key, and why they decide no number of a stage, of features or of an evaluation."""

@@ -119,7 +119,7 @@ def test_the_code_of_the_evaluation_decides_whether_a_posterior_is_measured_agai
     first = kept()
     assert first
     assert kept() == first
-    monkeypatch.setattr("ltbench.engine.keys.keys.EVALUATION", (*keys.EVALUATION, "ltbench.results.stats"))
+    monkeypatch.setattr("ltbench.engine.keys.keys.EVALUATION", (*keys.EVALUATION, "ltbench.statistics.bootstrap"))
     assert len(kept()) == 2 * len(first)
 
 

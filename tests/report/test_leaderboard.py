@@ -12,7 +12,7 @@ from ltbench.errors import DataError, UsageError
 from ltbench.report.leaderboard import Board, Row, boards
 from ltbench.results.record import Record
 from ltbench.results.schema import DatasetInfo, Selection
-from ltbench.results.stats import holm, stratified_bootstrap
+from ltbench.statistics.bootstrap import holm, stratified_bootstrap
 
 
 def only_board(records: Sequence[Record], folds: str | None = None) -> Board:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ltbench.report.leaderboard import boards
 from ltbench.report.table import grid, interval, p_value, rich_board
-from ltbench.results.over_seeds import Mean
+from ltbench.statistics.over_seeds import Mean
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from results.records import outcomes, record
 from ltbench.reproduction.claims import Claim, check_claim, check_controls
 from ltbench.reproduction.outcomes import Differences, Outcomes, mean_accuracy, of_records
 from ltbench.reproduction.spec import ClaimSpec, ControlsSpec
-from ltbench.results.stats import stratified_bootstrap
+from ltbench.statistics.bootstrap import stratified_bootstrap
 
 from .rows import DATA, rows
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ltbench.data.folds import FOLD_RULES
-from ltbench.results.metrics import accuracy_from_counts
 from ltbench.results.record import config_hash
+from ltbench.statistics.metrics import accuracy_from_counts
 
 Content = dict[str, Any]
 Edit = Callable[[Content], object]

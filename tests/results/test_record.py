@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from ltbench.data.folds import FOLD_RULES
 from ltbench.errors import UsageError
-from ltbench.results.metrics import fold_accuracy
 from ltbench.results.record import Record, compact_numbers, config_hash, logits_digest, row_config
 from ltbench.results.schema import DatasetInfo
 from ltbench.results.store import to_json
+from ltbench.statistics.metrics import fold_accuracy
 
 from .records import LABELS, TRAIN_COUNTS, outcomes, record
 

@@ -59,7 +59,7 @@ def fuse_folder(folder: Path, fusers: tuple[str, ...], overrides: tuple[str, ...
     from ltbench.engine.evaluation.evaluate import Measured
     from ltbench.report.run_table import print_fused
     from ltbench.results.logits import read_logits
-    from ltbench.results.metrics import calibration_error, fold_accuracy
+    from ltbench.statistics.metrics import calibration_error, fold_accuracy
 
     settings = _settings(overrides, fusers)
     content = read_logits(folder)

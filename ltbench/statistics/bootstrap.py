@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.errors import DataError
-from ltbench.results.resampled_sums import drawn_sums
+from ltbench.statistics.resampled_sums import drawn_sums
 
 _BLOCK = 100_000
 """Draws made at once: bounds the memory. Part of the stream: another value draws other resamples."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from ltbench.errors import DataError
-from ltbench.results.stats import Difference, holm, mcnemar, stratified_bootstrap, stratified_bootstraps
+from ltbench.statistics.bootstrap import Difference, holm, mcnemar, stratified_bootstrap, stratified_bootstraps
 
 LABELS = np.repeat(np.arange(4), [30, 20, 25, 15])
 GROUPS = {"many": np.array([0, 1]), "few": np.array([2, 3]), "none": np.array([], dtype=int), "all": np.arange(4)}
@@ -149,7 +149,7 @@ def test_few_seeds_and_many_are_resampled_alike(seeds: int, monkeypatch: pytest.
     """From the distribution of the sums, and by drawing samples: 20,000 resamples each."""
     a, b = two_classifiers(seeds, gain=0.02)
     few = stratified_bootstrap(a, b, LABELS, GROUPS, resamples=20_000)
-    monkeypatch.setattr("ltbench.results.stats._FEW_SEEDS", 0)
+    monkeypatch.setattr("ltbench.statistics.bootstrap._FEW_SEEDS", 0)
     many = stratified_bootstrap(a, b, LABELS, GROUPS, resamples=20_000)
     assert few != many
     for name, one in few.items():

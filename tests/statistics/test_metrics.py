@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltbench.errors import DataError, UsageError
-from ltbench.results.metrics import accuracy_from_counts, calibration_error, class_counts, fold_accuracy, implied_all
+from ltbench.statistics.metrics import accuracy_from_counts, calibration_error, class_counts, fold_accuracy, implied_all
 
 COUNTS = [100, 99, 20, 19, 1]
 """Of five classes: many, medium, medium, few, few by the paper's rule."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ltbench.results.resampled_sums import distribution, drawn_sums
+from ltbench.statistics.resampled_sums import distribution, drawn_sums
 
 
 def convolved(counts: np.ndarray, values: np.ndarray) -> dict[int, float]:
