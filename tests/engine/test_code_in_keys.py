@@ -219,6 +219,7 @@ OUTSIDE = {
     "ltbench.results.store": "reads and writes records",
     "ltbench.results.runs": "finds runs",
     "ltbench.statistics.bootstrap": "statistics of the leaderboard",
+    "ltbench.statistics.resampled_sums": "statistics of the leaderboard",
     "ltbench.common.terminal": "what a user sees",
 }
 """Modules in no key, and why they decide no number of a stage, of features or of an evaluation."""
