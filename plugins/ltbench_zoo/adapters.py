@@ -63,7 +63,7 @@ def width_of(num_classes: int, num_blocks: int) -> int:
 
 
 def insert(blocks: Iterable[Block], features: int, width: int) -> None:
-    """An adapter into each block, whose tokens are float[..., features]. The blocks compute what they did, until adapters learn."""
+    """An adapter into each block, whose tokens are float[..., features]; the blocks compute what they did until it learns."""
     for block in blocks:
         block.mlp = AdaptedMLP(block, features, width)
         block.norm2, block.ls2 = nn.Identity(), nn.Identity()

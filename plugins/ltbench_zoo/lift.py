@@ -35,7 +35,8 @@ class LIFT(OneClassifier):
         )
         scale: float = Field(25.0, gt=0, description="what cosines are multiplied by")
         head: Literal["class-mean", "file", "random"] = Field(
-            "class-mean", description="what the classifier starts from: mean features of the training images, or a file's"
+            "class-mean",
+            description="what the classifier starts from: mean features of the training images, or a file's",
         )
         embeddings: Path | None = Field(
             None, description="head = file: safetensors file of one tensor float[C, D], in the space of the features"

@@ -11,6 +11,7 @@ from examples.table import TRANSFORMER
 from ltbench_zoo.adapters import blocks_of, width_of
 from ltbench_zoo.lift import LIFT, class_means
 from safetensors.torch import save_file
+from timm.models.vision_transformer import ResPostBlock
 
 from ltbench.backbones.backbone import Backbone
 from ltbench.backbones.create import create_backbone
@@ -82,7 +83,8 @@ def test_an_adapted_block_adds_the_adapter_of_what_the_attention_left(layer_scal
 
 
 @pytest.mark.parametrize(
-    ("classes", "blocks", "width"), [(1000, 12, 32), (365, 12, 8), (100, 12, 4), (8142, 12, 256), (1000, 24, 16), (10, 12, 1)]
+    ("classes", "blocks", "width"),
+    [(1000, 12, 32), (365, 12, 8), (100, 12, 4), (8142, 12, 256), (1000, 24, 16), (10, 12, 1)],
 )
 def test_the_width_follows_from_classes_and_blocks(classes: int, blocks: int, width: int) -> None:
     """Those of ViT-B/16 and ViT-L/16 on the benchmarks; C / 2L is 41.7, 15.2, 4.2, 339.3, 20.8 and 0.4."""
@@ -90,7 +92,9 @@ def test_the_width_follows_from_classes_and_blocks(classes: int, blocks: int, wi
 
 
 def test_the_width_can_be_chosen() -> None:
-    widths = [LIFT(LIFT.Config(width=width)).backbone(WithTransformer(COUNTS * 2)).trunk.blocks[1] for width in (None, 5)]
+    widths = [
+        LIFT(LIFT.Config(width=width)).backbone(WithTransformer(COUNTS * 2)).trunk.blocks[1] for width in (None, 5)
+    ]
     assert [block.mlp.adapter.down.out_features for block in widths] == [2, 5]
 
 
@@ -166,7 +170,9 @@ def test_the_classifier_starts_from_a_file_or_from_chance(tmp_path: Path) -> Non
         ({"a": torch.zeros(4, 8, dtype=torch.int64)}, "holds int64"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, tensors: dict[str, torch.Tensor] | None, message: str) -> None:
+def test_a_file_that_does_not_fit_is_refused(
+    tmp_path: Path, tensors: dict[str, torch.Tensor] | None, message: str
+) -> None:
     file = tmp_path / "text.safetensors"
     if tensors is not None:
         save_file(tensors, file)
@@ -179,24 +185,48 @@ def test_a_file_that_is_not_named_is_asked_for() -> None:
         fitted(WithTransformer(COUNTS), head="file")
 
 
+class Other(FakeContext):
+    """Its backbones are ``network``: timm's name, and arguments."""
+
+    network: tuple[str, dict[str, Any]]
+
+    def new_backbone(self) -> Backbone:
+        return create_backbone(self.network[0], image_shape=(1, 16, 16), kwargs=self.network[1])
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs", "kind"),
     [
-        ("resnet10", {"widths": [8, 8, 8, 8]}, "ResNet"),
-        ("vit_relpos_small_patch16_224", {"img_size": 16}, "VisionTransformerRelPos"),
-        ("vit_tiny_patch16_224", {"img_size": 16, "class_token": False, "global_pool": "avg"}, None),
+        ("resnet10", {"widths": [8, 8, 8, 8]}, "ResNet10"),
+        ("vit_relpos_small_patch16_224", {"img_size": 16, "depth": 1}, "VisionTransformerRelPos"),
+        ("vit_tiny_patch16_224", {"img_size": 16, "depth": 1, "block_fn": ResPostBlock}, "ResPostBlock"),
     ],
 )
-def test_a_network_without_such_blocks_is_refused(name: str, kwargs: dict[str, Any], kind: str | None) -> None:
-    class Other(FakeContext):
-        def new_backbone(self) -> Backbone:
-            return create_backbone(name, image_shape=(1, 16, 16), kwargs=kwargs)
+def test_a_network_without_such_blocks_is_refused(name: str, kwargs: dict[str, Any], kind: str) -> None:
+    context = Other(COUNTS)
+    context.network = (name, kwargs)
+    with pytest.raises(UsageError, match=f"vision transformer; this backbone is of {kind}: --backbone vit_base"):
+        LIFT().build(context)
 
-    if kind is None:
-        assert len(blocks_of(LIFT().backbone(Other(COUNTS)).trunk)) == 12
-    else:
-        with pytest.raises(UsageError, match=f"vision transformer; this backbone is of {kind}.*--backbone vit_base"):
-            LIFT().build(Other(COUNTS))
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("vit_tiny_patch16_224", {"class_token": False, "global_pool": "avg"}),
+        ("vit_base_patch16_clip_quickgelu_224", {"embed_dim": 64, "num_heads": 2}),
+        ("deit3_small_patch16_224", {"embed_dim": 64, "num_heads": 2}),
+    ],
+)
+def test_other_transformers_are_adapted_and_answer_as_before(name: str, kwargs: dict[str, Any]) -> None:
+    context = Other(COUNTS)
+    context.network = (name, {"img_size": 16, "depth": 2, **kwargs})
+    torch.manual_seed(0)
+    plain = context.new_backbone().eval()
+    torch.manual_seed(0)
+    adapted, images = LIFT().backbone(context).eval(), torch.randn(2, 1, 16, 16)
+    assert torch.equal(adapted(images), plain(images))
+    let_adapters_differ(adapted)
+    assert not torch.allclose(adapted(images), plain(images))
 
 
 def test_a_layer_above_the_network_is_refused() -> None:
@@ -218,6 +248,6 @@ def test_what_is_frozen_is_bit_identical_after_the_training(tmp_path: Path) -> N
     fit(method, context, members)
     changed = {name for name, weight in members[0].module.named_parameters() if not torch.equal(weight, before[name])}
     assert changed == {name for name in before if "adapter" in name} | {"head.weight"}
-    plain = {name: weight for name, weight in context.new_backbone().named_parameters()}
+    plain = dict(context.new_backbone().named_parameters())
     kept = [name for name in before if name.startswith("backbone.") and "adapter" not in name]
     assert len(kept) == len(plain)
