@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from data.benchmark_trees import draw
+from examples.table import TRANSFORMER
 from pictures import tree
 from tiny import OPTIONS, settings
 
@@ -20,8 +21,9 @@ REGISTERED = {kind: getattr(plugins(), f"{kind}s").names() for kind in ("method"
 SMALLER = {
     "gan": settings(gan={"generative": {"hidden": 16, "steps": 2, "batch_size": 16, "critic_steps": 1}})[1::2],
     "joint": settings(joint={"l2": 0.01})[1::2],
+    "lift": settings(backbone={"name": f'"{TRANSFORMER["name"]}"', "kwargs": TRANSFORMER["kwargs"]})[1::2],
 }
-"""What would take long by default -> settings."""
+"""What would take long by default, or is for other networks than the suite's -> settings."""
 
 
 def drawn(name: str) -> Callable[[Path], tuple[Path, list[str]]]:

@@ -135,6 +135,12 @@ def ltbench_methods() -> Iterator[MethodSpec]:
         paper="Zhu et al., CVPR 2022",
         recipe="baseline",
     )
+    yield MethodSpec(
+        "lift",
+        target="ltbench_zoo.lift:LIFT",
+        summary="Adapters in a frozen vision transformer, cosine classifier, logit adjustment.",
+        paper="Shi et al., ICML 2024",
+    )
 
 
 @hookimpl

@@ -119,12 +119,16 @@ def test_a_recipe_holds_the_numbers_of_its_source(dataset: str, method: str) -> 
 
 
 def test_every_recipe_has_its_case() -> None:
+    """Here, or in test_zoo_recipes.py."""
+    from .test_zoo_recipes import PUBLISHED as LATER
+
     configs = Path(__file__).parents[2] / "configs"
     folders = {name: configs / name.replace("-", "_") for name in (*CIFAR, "inaturalist2018")}
-    assert set(PUBLISHED) == {(name, file.stem) for name, folder in folders.items() for file in folder.glob("*.toml")}
+    files = {(name, file.stem) for name, folder in folders.items() for file in folder.glob("*.toml")}
+    assert files == PUBLISHED.keys() | {case for case in LATER if case[0] in folders}
 
 
-@pytest.mark.parametrize("method", ["balanced-softmax", "logit-adjusted", "lifted", "range"])
+@pytest.mark.parametrize("method", ["balanced-softmax", "lifted", "range"])
 def test_a_loss_without_a_recipe_is_trained_as_the_baseline(method: str) -> None:
     found = resolve(methods=[method], dataset="cifar100-lt")
     ours, baseline = found.method_configs[method], resolve(methods=["baseline"], dataset="cifar100-lt")
