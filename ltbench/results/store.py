@@ -215,8 +215,8 @@ def checked_record(content: Any, path: Path) -> Record:
 def load_results(root: str | Path | None = None) -> "pandas.DataFrame":
     """One row for each record under ``root``. Records that contradict themselves are left out, with a warning.
 
-    The columns, see :class:`ltbench.Record`: ``dataset``, ``methods``, ``fuser``, ``role``, ``seed``; ``many``, ``medium``,
-    ``few`` and ``all``, accuracies in percent under the record's own ``fold_rule``; ``ece``, ``nll``; ``selection``; those of
+    The columns, see :class:`ltbench.Record`: ``dataset``, ``methods``, ``fuser``, ``role``, ``fitted_on``, ``seed``; ``many``,
+    ``medium``, ``few`` and ``all``, accuracies in percent under the record's own ``fold_rule``; ``ece``, ``nll``; ``selection``; those of
     :class:`ltbench.results.schema.Track`; ``precision``, ``device``; ``seconds``, of all its timings; ``config_hash``,
     ``fingerprint``, ``created``, ``name`` and ``path``.
 

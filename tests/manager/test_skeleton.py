@@ -108,7 +108,9 @@ def test_a_run_of_the_dataset_takes_its_recipe(
     done = ltb("run", "-d", "first-dataset", "-m", "first-second-stage", "-f", "first-fuser", *shorter, "--json")
     assert done.code == 0, done.err
     answer = json.loads(done.out)
-    record = next(one for one in answer["records"] if one["methods"] == ["first-second-stage"])
+    record = next(
+        one for one in answer["records"] if one["methods"] == ["first-second-stage"] and one["fuser"] != "none"
+    )
     assert record["fuser"] == "first-fuser"
     assert record["dataset"]["train_counts"] == [80, 25, 6]
     assert record["config"]["backbone"]["kwargs"]["widths"] == [16, 32, 64, 64]
