@@ -216,9 +216,9 @@ def load_results(root: str | Path | None = None) -> "pandas.DataFrame":
     """One row for each record under ``root``. Records that contradict themselves are left out, with a warning.
 
     The columns, see :class:`ltbench.Record`: ``dataset``, ``methods``, ``fuser``, ``role``, ``fitted_on``, ``seed``; ``many``,
-    ``medium``, ``few`` and ``all``, accuracies in percent under the record's own ``fold_rule``; ``ece``, ``nll``; ``selection``; those of
-    :class:`ltbench.results.schema.Track`; ``precision``, ``device``; ``seconds``, of all its timings; ``config_hash``,
-    ``fingerprint``, ``created``, ``name`` and ``path``.
+    ``medium``, ``few`` and ``all``, accuracies in percent under the record's own ``fold_rule``; ``ece``, ``nll``;
+    ``selection``; those of :class:`ltbench.results.schema.Track`; ``precision``, ``device``; ``seconds``, of all its timings;
+    ``config_hash``, ``fingerprint``, ``created``, ``name`` and ``path``.
 
     Args:
         root: by default ``LTBENCH_RESULTS``, else ``./results`` if it exists, else the runs in the cache.
