@@ -68,6 +68,7 @@ def test_an_adapted_block_adds_the_adapter_of_what_the_attention_left(layer_scal
     backbone = LIFT().backbone(context)
     let_adapters_differ(backbone)
     block = blocks_of(backbone.trunk)[0]
+    torch.nn.init.normal_(block.mlp.norm.weight)
     tokens = torch.randn(3, 5, 8)
     after_attention = tokens + block.ls1(block.attn(block.norm1(tokens)))
 
