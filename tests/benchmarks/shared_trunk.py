@@ -1,6 +1,6 @@
 """What three experts on one trunk cost, beside one classifier and beside three networks of their own; training and evaluation.
 
-    python tests/benchmarks/shared_trunk.py [--backbone resnet10] [--size 112] [--images 256] [--batch 64] [--rounds 5]
+    python tests/benchmarks/shared_trunk.py [--backbone resnet10] [--size 112] [--images 512] [--batch 64] [--rounds 5]
 
 docs/examples/three_experts.py (RIDE without the routing): each expert has the network's last block and a classifier of its own,
 what lies below is computed once. All three are trained by the engine with that example's objective, and evaluated by it:
@@ -117,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="resnet10", help="a timm model")
     parser.add_argument("--size", type=int, default=112, help="side of the images")
-    parser.add_argument("--images", type=int, default=256, help="of an epoch and of an evaluation")
+    parser.add_argument("--images", type=int, default=512, help="of an epoch and of an evaluation")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")

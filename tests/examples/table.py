@@ -8,6 +8,8 @@ from typing import Any
 
 from tiny import settings
 
+from ltbench.config import RunConfig
+
 FOLDER = Path(__file__).parents[2] / "docs" / "examples"
 
 METHODS = {
@@ -55,7 +57,8 @@ RUN = [
 
 def alone(method: str) -> list[str]:
     """The settings of a run of that method, which requires no other, as ``KEY=VALUE``: those of others would be an error."""
-    return [each for each in RUN[1::2] if each.partition(".")[0] not in {"baseline", *METHODS} - {method}]
+    own = [each for each in RUN[1::2] if each.partition(".")[0] not in {"baseline", *METHODS} - {method}]
+    return [*own, "controls=false"] if "controls" in RunConfig.model_fields else own
 
 
 ALL = [part for file in FILES for part in ("--plugin", str(file))]

@@ -6,6 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 out="${OUT:?names the folder for what is found}"
+mkdir -p "$out"
 site=$(mktemp -d)
 export PYTHONPATH="$PWD:$PWD/plugins:$site" PYTHONUNBUFFERED=1
 python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target "$site" .whl/*.whl || exit 1
