@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.errors import DataError
-from ltbench.statistics.resampled_sums import drawn_sums
+from ltbench.statistics.resampled_sums import Shares, drawn_sums
 
 _BLOCK = 100_000
 """Draws made at once: bounds the memory. Part of the stream: another value draws other resamples."""
@@ -148,13 +148,20 @@ def _sums_from_distributions(
     for power, own in enumerate(difference[::-1]):
         codes += (own + 1).astype(np.uint8) * np.uint8(3**power)
     cells = np.bincount(codes, minlength=(int(classes.max()) + 1) * count)
-    alike = cells.reshape(-1, count).astype(np.float64)
+    alike = cells.reshape(-1, count)
+    shares = {name: _shares(alike[own]) for name, own in groups.items()}
     sums = {name: np.empty(resamples, dtype=np.int64) for name in groups}
     for way in _ways(len(difference), resamples, seed):
-        counts = alike @ way.has_value
-        for name, own in groups.items():
-            sums[name][way.resamples] = drawn_sums(counts[own], way.values, way.uniform)
+        for name, of_patterns in shares.items():
+            of_values = [(size, own @ way.has_value) for size, own in of_patterns]
+            sums[name][way.resamples] = drawn_sums(of_values, way.values, way.uniform)
     return sums
+
+
+def _shares(counts: np.ndarray) -> Shares:
+    """Of counts int64[C, P] in classes of so many samples."""
+    sizes = counts.sum(axis=1)
+    return [(int(size), counts[sizes == size] / float(size)) for size in np.unique(sizes)]
 
 
 @dataclass(frozen=True)

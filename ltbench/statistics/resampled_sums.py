@@ -9,6 +9,7 @@ distribution on the whole numbers whose characteristic function is a product,
 Its inverse Fourier transform is the distribution itself. Drawing from that is drawing resamples, without drawing samples.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -23,36 +24,35 @@ _CLASSES = 200
 """Classes looked at together: larger arrays leave the processor's cache, and memory is asked for anew for each."""
 
 
-def drawn_sums(counts: np.ndarray, values: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+Shares = Sequence[tuple[int, np.ndarray]]
+"""For each number of samples that classes have: that number, and float64[C, V], the share of each value in each such class."""
+
+
+def drawn_sums(classes: Shares, values: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """One sum for each of ``uniform`` float64[R] in [0, 1), which says where in the distribution it lies: int64[R].
 
-    ``counts`` and ``values`` as in :func:`distribution`.
+    ``classes`` and ``values`` as in :func:`distribution`.
     """
-    first, probabilities = distribution(counts, values)
+    unit = max(1, int(np.gcd.reduce(values)))
+    first, probabilities = distribution(classes, values // unit)
     below = probabilities.cumsum()
-    return first + np.searchsorted(below / below[-1], uniform, side="right")
+    return unit * (first + np.searchsorted(below / below[-1], uniform, side="right"))
 
 
-def distribution(counts: np.ndarray, values: np.ndarray) -> tuple[int, np.ndarray]:
-    """(smallest sum looked at, probabilities float64[M] of it and of the whole numbers after it).
-
-    Args:
-        counts: float64[C, V], samples of each class with each value; every class has one at least.
-        values: int64[V], distinct.
-    """
-    sizes = counts.sum(axis=1)
-    shares = counts / sizes[:, None]
-    means = shares @ values
-    centre = round(sizes @ means)
-    variance = max(0.0, sizes @ (shares @ values**2 - means**2))
-    length = _length(variance, int(np.ptp(values)))
-    chosen = _not_negligible(shares, sizes, values - values.min(), length)
+def distribution(classes: Shares, values: np.ndarray) -> tuple[int, np.ndarray]:
+    """(smallest sum looked at, probabilities float64[M] of it and of the whole numbers after it); ``values`` int64[V]."""
+    means = [shares @ values for _, shares in classes]
+    centre = round(sum(size * own.sum() for (size, _), own in zip(classes, means, strict=True)))
+    variances = ((shares @ values**2).sum() - own @ own for (_, shares), own in zip(classes, means, strict=True))
+    variance = sum(size * own for (size, _), own in zip(classes, variances, strict=True))
+    length = _length(max(0.0, variance), int(np.ptp(values)))
+    chosen = _not_negligible(classes, values - values.min(), length)
     angles = 2 * np.pi / length * chosen
     turns = np.exp(-1j * np.outer(values, angles))  # phi(-t), which numpy's inverse transform takes
     phi = np.zeros(length // 2 + 1, dtype=np.complex128)
     phi[chosen] = np.exp(1j * centre * angles)
-    for size in np.flatnonzero(np.bincount(sizes.astype(np.int64))):
-        phi[chosen] *= _product(shares[sizes == size], turns) ** int(size)
+    for size, shares in classes:
+        phi[chosen] *= _product(shares, turns) ** size
     probabilities = np.roll(np.fft.irfft(phi, length), length // 2)
     return centre - length // 2, np.where(probabilities > _TAIL, probabilities, 0.0)
 
@@ -78,12 +78,12 @@ def _length(variance: float, span: int) -> int:
     return step * int(np.ceil(least / step))
 
 
-def _not_negligible(shares: np.ndarray, sizes: np.ndarray, steps: np.ndarray, length: int) -> np.ndarray:
+def _not_negligible(classes: Shares, steps: np.ndarray, length: int) -> np.ndarray:
     """Numbers k of the frequencies 2 pi k / length at which phi may be larger than _SMALLEST: int64[K].
 
     By |sum_v p_v exp(ivt)|^2 = 1 - sum_uv p_u p_v (1 - cos (u - v) t) and log (1 - x) <= -x.
     """
-    together = (shares * sizes[:, None]).T @ shares
+    together = np.sum([size * (shares.T @ shares) for size, shares in classes], axis=0)
     apart = np.abs(steps[:, None] - steps)
     weights = np.bincount(apart.ravel(), together.ravel(), int(steps.max()) + 1)
     bound = -0.5 * weights @ _dips(len(weights), length)

@@ -11,6 +11,11 @@ from hypothesis.extra.numpy import arrays
 from ltbench.statistics.resampled_sums import distribution, drawn_sums
 
 
+def shares_of(counts: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    sizes = counts.sum(axis=1)
+    return [(int(size), np.stack([row / size for row in counts if row.sum() == size])) for size in set(sizes.tolist())]
+
+
 def convolved(counts: np.ndarray, values: np.ndarray) -> dict[int, float]:
     """Sum -> probability: one sample after the other is added, as its class has them."""
     low = int(values.min())
@@ -35,7 +40,7 @@ CASES = st.integers(1, 5).flatmap(
 def test_distribution_is_the_convolution(case: tuple[np.ndarray, list[int]]) -> None:
     counts, values = case[0].astype(float), np.array(sorted(case[1]))
     counts[counts.sum(axis=1) == 0, 0] = 1
-    first, found = distribution(counts, values)
+    first, found = distribution(shares_of(counts), values)
     expected = convolved(counts, values)
     for place, probability in enumerate(found):
         assert probability == pytest.approx(expected.pop(first + place, 0.0), abs=2e-9)
@@ -48,7 +53,7 @@ def test_mean_and_variance_of_many_classes(size: int) -> None:
     shares = random.dirichlet([0.3] * 7, size=300)
     counts = np.stack([random.multinomial(size, own) for own in shares]).astype(float)
     values = np.arange(-3, 4)
-    first, found = distribution(counts, values)
+    first, found = distribution(shares_of(counts), values)
     sums = first + np.arange(len(found))
     mean = (counts @ values).sum()
     variance = sum(size * np.repeat(values, row.astype(int)).var() for row in counts)
@@ -62,7 +67,7 @@ def test_draws_are_those_of_samples_drawn() -> None:
     random = np.random.default_rng(0)
     counts = np.stack([random.multinomial(size, [0.1, 0.7, 0.2]) for size in (5, 30, 30, 80, 200)]).astype(float)
     values, draws = np.array([-1, 0, 1]), 20_000
-    found = drawn_sums(counts, values, random.random(draws))
+    found = drawn_sums(shares_of(counts), values, random.random(draws))
     expected = sum(random.multinomial(int(row.sum()), row / row.sum(), size=draws) @ values for row in counts)
     for sums in (found, expected):
         assert abs(sums.mean() - (counts @ values).sum()) < 4 * expected.std() / draws**0.5
@@ -72,11 +77,9 @@ def test_draws_are_those_of_samples_drawn() -> None:
 
 
 def test_only_sums_that_can_be_are_drawn() -> None:
-    sums = drawn_sums(
-        np.array([[4.0, 5.0, 6.0], [3.0, 3.0, 3.0]]), np.array([-3, 0, 3]), np.linspace(0, 1, 5000, endpoint=False)
-    )
+    everywhere = np.linspace(0, 1, 5000, endpoint=False)
+    sums = drawn_sums(shares_of(np.array([[4, 5, 6], [3, 3, 3]])), np.array([-3, 0, 3]), everywhere)
     assert set(sums % 3) == {0}
     assert (np.diff(sums) >= 0).all()
-    assert set(drawn_sums(np.array([[0.0, 7.0], [2.0, 0.0]]), np.array([-1, 4]), np.array([0.0, 0.5, 1 - 2**-53]))) == {
-        26
-    }
+    ends = np.array([0.0, 0.5, 1 - 2**-53])
+    assert set(drawn_sums(shares_of(np.array([[0, 7], [2, 0]])), np.array([-1, 4]), ends)) == {26}
