@@ -187,7 +187,6 @@ OUTSIDE = {
     "ltbench.engine.keys.memo": "makes keys",
     "ltbench.engine.mending": "sets damaged stages aside",
     "ltbench.engine.planning": "makes keys",
-    "ltbench.engine.provenance": "versions and state of the sources, for the record",
     "ltbench.plan": "what hooks are told of a run",
     "ltbench.engine.processes": "refuses runs, waits for files",
     "ltbench.engine.machine.progress": "what a user sees",
