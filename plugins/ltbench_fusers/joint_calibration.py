@@ -23,7 +23,7 @@ from ltbench.posterior import fuse_in_chunks, log_add_at, log_g, log_softmax
 from ltbench_fusers.calibration import Fitted, L2Config, PairCurvature, fit_with_l2, mean_over_chunks
 from ltbench_fusers.joint_units import Stretched, stretched
 
-ENOUGH = 2000
+ENOUGH = 500
 """Samples from which the curvature along many parameters at once is estimated, at least, where there are as many."""
 
 LARGEST = 1e3

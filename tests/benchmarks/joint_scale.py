@@ -1,6 +1,6 @@
 """Time and memory of ``joint`` at the sizes of ImageNet-LT and iNaturalist 2018.
 
-    python tests/benchmarks/joint_scale.py [--dataset imagenet-lt] [--every 1] [--threads 2]
+    python tests/benchmarks/joint_scale.py [--dataset imagenet-lt] [--every 1] [--threads 2] [--before]
 
 Three experts over the many-, medium- and few-shot classes of the real class counts, each with a reject logit. ImageNet-LT:
 20,000 validation and 50,000 test samples of 1,003 logits; iNaturalist 2018: 24,426 and 24,426 of 8,145. The experts are
@@ -9,7 +9,8 @@ towards frequent classes, each logit in a scale of its own. ``--every 10`` keeps
 
 Fitting with a given l2, fitting with ``l2 = auto`` and fusing run in a process each. Memory is the peak less what was
 resident with the logits in place. Goal: less than a float64 copy of the logits, that is, no array over all samples beyond
-the posterior that is asked for.
+the posterior that is asked for. ``--before`` also fits with ``l2 = auto`` as it was done before (``joint_before.py``), and says
+how far the parameters are from those.
 """
 
 import argparse
@@ -21,7 +22,11 @@ import time
 from collections.abc import Sequence
 
 import torch
+from joint_before import JointLoss as LossOfBefore
+from joint_before import fit_with_l2 as fit_as_before
 from ltbench_datasets.published.facts import known_counts
+from ltbench_fusers.calibration import fit_with_l2
+from ltbench_fusers.joint_calibration import JointCalibration, JointLoss
 from machine import MB, describe, forget_peak, peak
 from torch import Tensor
 
@@ -101,6 +106,29 @@ def fit(experts: Experts, l2: str) -> dict[str, float]:
     return {"seconds": seconds, "extra": extra, "voting": right[0], "joint": right[1], "l2": joint.state()["l2"]}
 
 
+def before(experts: Experts) -> dict[str, float]:
+    """Seconds of both, one after the other on the same logits, and how far they are from each other."""
+    briefly_fitted(experts)
+    members, labels = experts.logits("val")
+    started = time.perf_counter()
+    config, of_members = JointCalibration.Config(), (members, labels, len(experts.counts), "drop")
+    loss = LossOfBefore(*of_members)
+    old = fit_as_before(loss, loss.start, labels, config, loss.curvature)
+    seconds, started = time.perf_counter() - started, time.perf_counter()
+    exact, rough = JointLoss(*of_members), JointLoss(*of_members, torch.float32)
+    new = fit_with_l2(exact, exact.start, labels, config, rough.units, rough)
+    now, rows = time.perf_counter() - started, torch.arange(len(labels))
+    return {
+        "before": seconds,
+        "now": now,
+        "l2 before": old.l2,
+        "l2 now": new.l2,
+        "held out": max(abs(new.held_out.get(l2, math.nan) - was) for l2, was in old.held_out.items()),
+        "parameters": float((old.parameters - new.parameters).abs().max()),
+        "loss": loss(new.parameters, rows, old.l2)[0] - loss(old.parameters, rows, old.l2)[0],
+    }
+
+
 def fuse(experts: Experts) -> dict[str, float]:
     joint = briefly_fitted(experts)
     members, _ = experts.logits("test")
@@ -140,6 +168,14 @@ def report(options: argparse.Namespace, dataset: str) -> None:
     auto = in_a_process(["fit", "auto"], options, dataset)
     line("fit, l2 = auto", "val", auto, f"; takes l2 = {auto['l2']:g}")
     print(f"auto over fixed: {auto['seconds'] / fixed['seconds']:.1f} times the seconds")
+    if options.before:
+        both = in_a_process(["before"], options, dataset)
+        print(
+            f"auto as before {both['before']:.1f} s, in the same process now {both['now']:.1f} s: "
+            f"{both['before'] / both['now']:.1f} times as fast; l2 {both['l2 before']:g} and {both['l2 now']:g}; held-out losses "
+            f"differ by {both['held out']:.1e}, parameters by {both['parameters']:.1e} at most; loss now less before "
+            f"{both['loss']:+.1e}"
+        )
     print(f"accuracy by voting {auto['voting']:.1f}, joint {fixed['joint']:.1f} (auto: {auto['joint']:.1f})")
 
 
@@ -147,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", choices=list(SAMPLES), help="by default both")
     parser.add_argument("--every", type=int, default=1, help="keep every Nth class")
+    parser.add_argument("--before", action="store_true", help="also fit as before: up to 10 minutes")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="cores to use")
     parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -154,7 +191,7 @@ def main() -> None:
     if options.task:
         kind, *l2 = options.task
         experts = Experts(options.dataset, options.every)
-        print(json.dumps(fit(experts, *l2) if kind == "fit" else fuse(experts)))
+        print(json.dumps({"fit": fit, "fuse": fuse, "before": before}[kind](experts, *l2)))
         return
     print(describe())
     for dataset in [options.dataset] if options.dataset else SAMPLES:
