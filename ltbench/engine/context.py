@@ -20,6 +20,7 @@ from ltbench.engine.evaluation.inference import View, run_over
 from ltbench.engine.fitting.feeding import Feed
 from ltbench.engine.fitting.fitting import Fitting
 from ltbench.engine.fitting.rounds import rounds
+from ltbench.engine.fitting.spent import Spent
 from ltbench.engine.fitting.trainee import repeated
 from ltbench.engine.machine.loading import EpochBatches
 from ltbench.engine.machine.seeding import global_stream, stream
@@ -48,6 +49,9 @@ class StageContext:
         workbench: shared by all stages.
         folder: of the stage in the making; None for one that is only rebuilt.
         required: method name -> how to get its trained members.
+
+    Attributes:
+        spent: what the trainings take.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class StageContext:
         self._workbench = workbench
         self._folder = folder
         self._required = required
+        self.spent = Spent()
 
     def new_backbone(self) -> Backbone:
         return self._workbench.new_backbone(self.name)
@@ -87,7 +92,8 @@ class StageContext:
 
     def rounds(self, label: str, total: int, keep: Kept) -> Iterator[Round]:
         assert self._folder is not None, "a stage that is only rebuilt is not trained"
-        return rounds(self.log, self._workbench.compute, self._folder / "checkpoint", label, total, keep)
+        folder = self._folder / "checkpoint"
+        return rounds(self.log, self._workbench.compute, folder, label, total, keep, self.spent)
 
     def artifact(self, name: str) -> Path | None:
         assert self._folder is not None, "a stage that is only rebuilt leaves no files"
@@ -107,6 +113,7 @@ class StageContext:
                 f"method '{self.name}' asks for the features of '{split}'; a method can have those of 'train' and 'val' alone."
             )
         data = splits[split]
+        self.spent.extracted += views * len(data) * (split == "train")
         return torch.stack([self._workbench.features.get(backbone, split, data, view) for view in range(views)])
 
     @property
@@ -120,7 +127,7 @@ class StageContext:
     def train(self, members: Member | Sequence[Member], **asked: Unpack[Training]) -> TrainingResult:
         assert self._folder is not None, "a stage that is only rebuilt is not trained"
         together = [members] if isinstance(members, Member) else list(members)
-        fitting = Fitting(self._workbench, self.name, self._folder, together, asked)
+        fitting = Fitting(self._workbench, self.name, self._folder, together, asked, self.spent)
         result = fitting.run()
         for epoch, metrics in enumerate(result.history, 1):
             self.log(member=fitting.label, epoch=epoch, **metrics)
@@ -142,8 +149,9 @@ class StageContext:
         chosen = EpochBatches(sampler or InstanceSampler(len(labels)), batch_size, bench.compute, bench.seed, *names)
         feed = Feed(bench, names, chosen, MixConfig(), torch.arange(len(self.classes), device=self.device))
         if features is None:
-            return feed.of_images(views)(epoch)
-        return feed.of_features(features, labels, views if isinstance(views, int) else len(views))(epoch)
+            return self.spent.counted(feed.of_images(views)(epoch), of_images=True)
+        number = views if isinstance(views, int) else len(views)
+        return self.spent.counted(feed.of_features(features, labels, number)(epoch), of_images=False)
 
 
 def rebuild(method: Method, context: StageContext, weights: Callable[[], Mapping[str, Tensor]]) -> list[Member]:

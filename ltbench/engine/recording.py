@@ -18,7 +18,7 @@ from ltbench.registry.manager import plugins
 from ltbench.results.logits import LogitsFolder, SplitLogits
 from ltbench.results.metrics import accuracy_from_counts, calibration_error, class_counts
 from ltbench.results.record import Record, Role, logits_digest, make_record, row_config
-from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageInfo, Track
+from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageCost, StageInfo, Track
 from ltbench.results.track import track_of
 from ltbench.settings.recipe_files import dependency_order
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ltbench.data.base import Dataset
     from ltbench.engine.machine.compute import Compute
     from ltbench.plan import Evaluation, Run
+    from ltbench.results.stage import Stage
     from ltbench.settings.recipes import Resolved
 
 
@@ -97,10 +98,7 @@ class RecordMaker:
             selection=Selection(split="val"),
             fold_rule=config.folds,
             timings=seconds | measured.seconds,
-            stages=[
-                StageInfo(method=stage.method, key=stage.key, weights=reports[stage.method]["weights_sha256"])
-                for stage in stages
-            ],
+            stages=[_stage_info(stage, reports[stage.method]) for stage in stages],
             track=self._track(evaluation, order[0], measured.transductive),
             environment=self.environment,
             notes=[],
@@ -158,6 +156,11 @@ def split_digest(split: SplitLogits) -> str:
     return logits_digest(
         {member.name: member.logits[rows].numpy() for member in split.members}, split.labels[rows].numpy()
     )
+
+
+def _stage_info(stage: "Stage", report: Mapping[str, Any]) -> StageInfo:
+    cost = StageCost.model_validate(report["cost"])
+    return StageInfo(method=stage.method, key=stage.key, weights=report["weights_sha256"], cost=cost)
 
 
 def _transductive(methods: Sequence[str]) -> bool:

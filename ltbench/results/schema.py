@@ -3,7 +3,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from ltbench.common.escaping import is_plain
 from ltbench.common.names import RULE, is_qualified_name
@@ -109,12 +118,46 @@ class Track(Part):
     transductive: Flag
 
 
+class StageCost(Part):
+    """What a stage takes. It decides no number.
+
+    Attributes:
+        device: that it was trained on: ``cpu``, ``cuda`` or ``mps``.
+        seconds: that the devices of all processes worked for it, killed attempts that it goes on from included: on a CPU
+            processor time, elsewhere the time that passed.
+        images: samples times views that were trained on as images, over all epochs.
+        features: the same of stored features.
+        extracted: training images times views whose features were asked for, whoever computed them first.
+        learned: parameters that learned, those of what helped to train the members among them.
+        parameters: of the members; what they share once.
+        multiply_adds: of one evaluation of an image by all members; what they share once.
+        otherwise: how the training's images were made otherwise than the run's settings say.
+    """
+
+    device: Literal["cpu", "cuda", "mps"]
+    seconds: Seconds
+    images: Count
+    features: Count
+    extracted: Count
+    learned: Count
+    parameters: Count
+    multiply_adds: Count
+    otherwise: tuple[Line, ...] = ()
+
+
 class StageInfo(Part):
-    """A trained stage that the row rests on: its method, its key, and the sha256 of its file of weights."""
+    """A trained stage that the row rests on: its method, its key, the sha256 of its file of weights, and what it cost; None in
+    records of before costs were counted, which say nothing of it and keep their content."""
 
     method: Name
     key: Sha256
     weights: Sha256
+    cost: StageCost | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_an_unknown_cost(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "cost" or value is not None}
 
 
 class Calibration(Part):

@@ -1,12 +1,13 @@
 """One call of ``context.train``: turns members, a sampler and settings into a task for the training loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +18,7 @@ from ltbench.engine.evaluation.inference import View, apply_head, run_over
 from ltbench.engine.fitting.checkpoint import Checkpoint
 from ltbench.engine.fitting.feeding import Batches, Feed
 from ltbench.engine.fitting.loop import Task, train
+from ltbench.engine.fitting.spent import Spent
 from ltbench.engine.fitting.stepping import Level
 from ltbench.engine.fitting.trainee import SideBySide, Trainee
 from ltbench.engine.machine.compute import Compute
@@ -30,13 +32,17 @@ from ltbench.training.request import Training, TrainingResult, Validation
 
 @dataclass
 class Fitting:
-    """A training of ``members`` together, for the stage of the method ``stage`` in the folder ``folder``."""
+    """A training of ``members`` together, for the stage of the method ``stage`` in the folder ``folder``.
+
+    What it takes is noted in ``spent``.
+    """
 
     workbench: Workbench
     stage: str
     folder: Path
     members: Sequence[Member]
     asked: Training
+    spent: Spent = field(default_factory=Spent)
 
     def __post_init__(self) -> None:
         if unknown := self.asked.keys() - Training.__annotations__.keys():
@@ -79,7 +85,10 @@ class Fitting:
             stream=partial(stream, bench.seed, *names, "step"),
             parameter_groups=self.asked.get("parameter_groups"),
             keep=self.asked.get("keep") or {},
+            count=lambda inputs, earlier: self.spent.trained(inputs, self.features is None, earlier),
         )
+        self.spent.learning(task.learning)
+        self.spent.differs(self._otherwise(mixing))
         checkpoint = Checkpoint(self.folder / "checkpoint", self.label)
         with bench.reporter.training(f"{self.stage} {self.label}", optim.epochs, steps) as bar:
             return train(task, bench.compute, checkpoint, bar)
@@ -97,6 +106,17 @@ class Fitting:
         if given is not None:
             return given
         return self.workbench.mixing if self.features is None else MixConfig()
+
+    def _otherwise(self, mixing: MixConfig) -> Iterator[str]:
+        """How inputs are made otherwise than the run says: mixed, or in other views."""
+        usual = self.workbench.mixing if self.features is None else MixConfig()
+        if mixing != usual:
+            yield ", ".join(changes(mixing, MixConfig())) or "mixing off"
+        views, run = self.asked.get("views") or 1, self.workbench.augment.config
+        number, tables = (views, ()) if isinstance(views, int) else (len(views), views)
+        if number > 1:
+            yield f"{number} views"
+        yield from (f"a view with {', '.join(changes(table, run))}" for table in tables if table != run)
 
     def _batches(self, feed: Feed) -> Batches:
         views = self.asked.get("views") or 1
@@ -188,6 +208,12 @@ class Fitting:
                 f"{self.stage} {self.label}: members trained on features together must share their backbone."
             )
         return apply_head(module, kept[0], compute)
+
+
+def changes(table: BaseModel, usual: BaseModel) -> list[str]:
+    """``key=value`` of what differs."""
+    before = usual.model_dump(mode="json")
+    return [f"{key}={value}" for key, value in table.model_dump(mode="json").items() if value != before[key]]
 
 
 def target_of(member: Member, num_classes: int) -> Tensor:
