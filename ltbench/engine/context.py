@@ -21,6 +21,7 @@ from ltbench.engine.fitting.augmentations import Augmentations
 from ltbench.engine.fitting.feeding import Feed
 from ltbench.engine.fitting.fitting import Fitting
 from ltbench.engine.fitting.rounds import rounds
+from ltbench.engine.fitting.spent import Spent
 from ltbench.engine.fitting.trainee import repeated
 from ltbench.engine.machine.loading import EpochBatches
 from ltbench.engine.machine.seeding import global_stream, stream
@@ -49,6 +50,9 @@ class StageContext:
         workbench: shared by all stages.
         folder: of the stage in the making; None for one that is only rebuilt.
         required: method name -> how to get its trained members.
+
+    Attributes:
+        spent: what the trainings take.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class StageContext:
         self._folder = folder
         self._required = required
         self._seen = None if folder is None else Augmentations(folder / "checkpoint", workbench.compute.is_main)
+        self.spent = Spent()
 
     def new_backbone(self) -> Backbone:
         return self._workbench.new_backbone(self.name)
@@ -89,7 +94,8 @@ class StageContext:
 
     def rounds(self, label: str, total: int, keep: Kept) -> Iterator[Round]:
         assert self._folder is not None, "a stage that is only rebuilt is not trained"
-        return rounds(self.log, self._workbench.compute, self._folder / "checkpoint", label, total, keep)
+        folder = self._folder / "checkpoint"
+        return rounds(self.log, self._workbench.compute, folder, label, total, keep, self.spent)
 
     def artifact(self, name: str) -> Path | None:
         assert self._folder is not None, "a stage that is only rebuilt leaves no files"
@@ -109,6 +115,7 @@ class StageContext:
                 f"method '{self.name}' asks for the features of '{split}'; a method can have those of 'train' and 'val' alone."
             )
         data = splits[split]
+        self.spent.extracted += views * len(data) * (split == "train")
         return torch.stack([self._workbench.features.get(backbone, split, data, view) for view in range(views)])
 
     @property
@@ -122,7 +129,7 @@ class StageContext:
     def train(self, members: Member | Sequence[Member], **asked: Unpack[Training]) -> TrainingResult:
         assert self._folder is not None, "a stage that is only rebuilt is not trained"
         together = [members] if isinstance(members, Member) else list(members)
-        fitting = Fitting(self._workbench, self.name, self._folder, together, asked)
+        fitting = Fitting(self._workbench, self.name, self._folder, together, asked, self.spent)
         if fitting.optim.epochs:
             self._note(asked.get("views") or 1, asked.get("mixing"))
         result = fitting.run()
@@ -147,8 +154,9 @@ class StageContext:
         self._note(views, None if isinstance(views, int) else MixConfig())
         feed = Feed(bench, names, chosen, MixConfig(), torch.arange(len(self.classes), device=self.device))
         if features is None:
-            return feed.of_images(views)(epoch)
-        return feed.of_features(features, labels, views if isinstance(views, int) else len(views))(epoch)
+            return self.spent.counted(feed.of_images(views)(epoch), of_images=True)
+        number = views if isinstance(views, int) else len(views)
+        return self.spent.counted(feed.of_features(features, labels, number)(epoch), of_images=False)
 
     def _note(self, views: int | Sequence[AugmentConfig], mixing: MixConfig | None) -> None:
         """A training of this stage; what a method does not ask for counts as the run's."""

@@ -17,7 +17,7 @@ from ltbench.registry.lookup import is_transductive
 from ltbench.registry.manager import plugins
 from ltbench.results.logits import LogitsFolder, SplitLogits
 from ltbench.results.record import Record, Role, logits_digest, make_record, row_config
-from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageInfo, Track
+from ltbench.results.schema import DatasetInfo, MemberInfo, Selection, StageCost, StageInfo, Track
 from ltbench.results.track import own_augmentation, track_of
 from ltbench.settings.recipe_files import dependency_order
 from ltbench.statistics.metrics import accuracy_from_counts, calibration_error, class_counts
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ltbench.data.base import Dataset
     from ltbench.engine.machine.compute import Compute
     from ltbench.plan import Evaluation, Run
+    from ltbench.results.stage import Stage
     from ltbench.settings.recipes import Resolved
 
 
@@ -85,7 +86,6 @@ class RecordMaker:
         config, order = self.resolved.config, dependency_order(evaluation.methods)
         stages = [stage for stage in self.plan.stages if stage.method in order]
         reports = {stage.method: stage.report() for stage in stages}
-        keys = {stage.method: stage.key for stage in stages}
         augmentations = {name: own_augmentation(report, config) for name, report in reports.items()}
         seconds = {name: sum(report["seconds"].values()) for name, report in reports.items()}
         return make_record(
@@ -99,12 +99,7 @@ class RecordMaker:
             selection=Selection(split="val"),
             fold_rule=config.folds,
             timings=seconds | measured.seconds,
-            stages=[
-                StageInfo(
-                    method=name, key=keys[name], weights=report["weights_sha256"], augmentation=augmentations[name]
-                )
-                for name, report in reports.items()
-            ],
+            stages=[_stage_info(stage, reports[stage.method], augmentations[stage.method]) for stage in stages],
             track=self._track(evaluation, order[0], measured.transductive, augmentations.values()),
             environment=self.environment,
             notes=[],
@@ -169,6 +164,16 @@ def split_digest(split: SplitLogits) -> str:
     rows = slice(None) if sorted_already else order
     return logits_digest(
         {member.name: member.logits[rows].numpy() for member in split.members}, split.labels[rows].numpy()
+    )
+
+
+def _stage_info(stage: "Stage", report: Mapping[str, Any], augmentation: Sequence[str] | None) -> StageInfo:
+    return StageInfo(
+        method=stage.method,
+        key=stage.key,
+        weights=report["weights_sha256"],
+        augmentation=None if augmentation is None else tuple(augmentation),
+        cost=StageCost.model_validate(report["cost"]),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from ltbench.common.cache import cache_dir
 from ltbench.common.files import copy_folder
@@ -15,9 +16,11 @@ from ltbench.config import RunConfig
 from ltbench.data.base import Dataset, check_splits
 from ltbench.data.guard import no_test_split
 from ltbench.engine.context import StageContext, build, check_built, confirm, fit, make_method, rebuild, weights_of
+from ltbench.engine.costs import device_seconds, stage_cost
 from ltbench.engine.evaluation.evaluate import fuser_class
 from ltbench.engine.evaluation.inference import FeatureStore
 from ltbench.engine.evaluations import Evaluations
+from ltbench.engine.fitting.spent import worked
 from ltbench.engine.hooks import Hooks
 from ltbench.engine.keys.keys import evaluation_code
 from ltbench.engine.machine.compute import Compute
@@ -161,7 +164,7 @@ class Engine:
             await_file(stage.folder / "stage.json")
 
     def _train(self, stage: Stage) -> None:
-        started = time.perf_counter()
+        started, clock = time.perf_counter(), worked(self.compute.device)
         draft = open_draft(stage) if self.compute.is_main else draft_of(stage)
         self.compute.wait()
         method, context = self._methods[stage.method], self._context(stage.method, draft)
@@ -170,15 +173,18 @@ class Engine:
         fit(method, context, members)
         self.hooks.insist()
         seconds = time.perf_counter() - started
+        taken = device_seconds(context.spent, worked(self.compute.device) - clock, self.compute)
         seal = write_weights(stage, weights_of(members)) if self.compute.is_main else ""
         self.compute.wait()
         await_file(draft / stage.weights.name)
-        confirm(stage.method, members, rebuild(method, context, partial(read_draft, stage)), self.bench)
+        rebuilt = rebuild(method, context, partial(read_draft, stage))
+        confirm(stage.method, members, rebuilt, self.bench)
         if self.compute.is_main:
+            cost = stage_cost(context.spent, taken, rebuilt, self.bench.image_shape, self.compute)
             names = [{"name": m.name, "classes": len(m.classes), "outside": m.outside} for m in members]
-            about = {"created": _now(), "seconds": {"fit": seconds}, "members": names}
-            about |= {"augmentation": context.augmentations}
-            publish(stage, seal, {**about, "num_processes": self.compute.world})
+            about: dict[str, Any] = {"created": _now(), "seconds": {"fit": seconds}, "members": names}
+            about |= {"augmentation": context.augmentations, "cost": cost, "num_processes": self.compute.world}
+            publish(stage, seal, about)
             self.reporter.line(f"trained {stage.method}: {', '.join(m.name for m in members)} in {seconds:.0f} s")
 
     def infer(self) -> None:

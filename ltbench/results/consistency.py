@@ -19,6 +19,9 @@ from ltbench.results.track import track_of
 _AHEAD = timedelta(days=1)
 """What clocks and time zones may differ by."""
 
+_CLOCK = 0.1
+"""Seconds that lie between two looks at a clock."""
+
 _ROUNDING = 2e-3
 """Percentage points, or nats, that the digits of a record explain: accuracies of the oracle have six."""
 
@@ -30,7 +33,10 @@ def contradictions(record: Record) -> list[str]:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         return [f"config is none of a run: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"]
-    checks = (_settings(record, config), _track(record, config), _members(record), _role(record), _measured(record))
+    checks = (
+        *(_settings(record, config), _track(record, config)),
+        *(_members(record), _role(record), _measured(record), _costs(record)),
+    )
     return [line for found in checks for line in found]
 
 
@@ -119,6 +125,23 @@ def _role(record: Record) -> Iterator[str]:
         yield "selection: ltbench selects by accuracy on val"
     if record.created > datetime.now(UTC) + _AHEAD:
         yield f"created on {record.created:%Y-%m-%d}, which is still to come"
+
+
+def _costs(record: Record) -> Iterator[str]:
+    told = [stage for stage in record.stages if stage.cost is not None]
+    if told and len(told) < len(record.stages):
+        yield "stages: the cost of some is told, that of others not"
+    for stage in told:
+        assert stage.cost is not None
+        cost, where = stage.cost, f"stages: the cost of '{stage.method}'"
+        if cost.extracted % max(1, record.dataset.train):
+            yield f"{where} has {cost.extracted} extracted features, no multiple of {record.dataset.train} images"
+        if not (cost.parameters and cost.multiply_adds):
+            yield f"{where} has members without parameters or multiply-adds"
+        if (cost.images or cost.features) and not cost.seconds:
+            yield f"{where} has a training that took no time"
+        if cost.device != "cpu" and cost.seconds < record.timings.get(stage.method, 0) - _CLOCK:
+            yield f"{where} has {cost.seconds} s of {cost.device}, timings.{stage.method} is {record.timings[stage.method]}"
 
 
 def _measured(record: Record) -> Iterator[str]:

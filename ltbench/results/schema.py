@@ -32,6 +32,7 @@ __all__ = [
     "Seconds",
     "Selection",
     "Sha256",
+    "StageCost",
     "StageInfo",
     "Track",
 ]
@@ -174,6 +175,31 @@ class Track(Part):
     transductive: Flag
 
 
+class StageCost(Part):
+    """What a stage takes. It decides no number.
+
+    Attributes:
+        device: that it was trained on: ``cpu``, ``cuda`` or ``mps``.
+        seconds: that the devices of all processes worked for it, killed attempts that it goes on from included: on a CPU
+            processor time, elsewhere the time that passed.
+        images: samples times views that were trained on as images, over all epochs.
+        features: the same of stored features.
+        extracted: training images times views whose features were asked for, whoever computed them first.
+        learned: parameters that learned, those of what helped to train the members among them.
+        parameters: of the members; what they share once.
+        multiply_adds: of one evaluation of an image by all members; what they share once.
+    """
+
+    device: Literal["cpu", "cuda", "mps"]
+    seconds: Seconds
+    images: Count
+    features: Count
+    extracted: Count
+    learned: Count
+    parameters: Count
+    multiply_adds: Count
+
+
 class StageInfo(LaterPart):
     """A trained stage that the row rests on.
 
@@ -183,14 +209,16 @@ class StageInfo(LaterPart):
         weights: sha256 of its file of weights.
         augmentation: what its trainings did to images, in words, each once, where a method asked for more or other than the
             run's; None: the run's alone.
+        cost: what it took; None in records of before costs were counted.
     """
 
-    _later: ClassVar[tuple[str, ...]] = ("augmentation",)
+    _later: ClassVar[tuple[str, ...]] = ("augmentation", "cost")
 
     method: Name
     key: Sha256
     weights: Sha256
     augmentation: Annotated[tuple[Line, ...], Field(min_length=1)] | None = None
+    cost: StageCost | None = None
 
 
 class Calibration(Part):

@@ -2,14 +2,14 @@
 
 A test of a plugin may be no more than this::
 
-    from ltbench.testing import FakeContext, check_dataset, check_fuser, check_method, contracts_of
+from ltbench.testing import FakeContext, check_dataset, check_fuser, check_method, contracts_of
 
-    @pytest.mark.parametrize("contract", contracts_of(Path(__file__).parents[1]), ids=str)
-    def test_all_that_the_package_registers(contract):
-        contract.check()
+@pytest.mark.parametrize("contract", contracts_of(Path(__file__).parents[1]), ids=str)
+def test_all_that_the_package_registers(contract):
+    contract.check()
 
-    def test_one_of_them():
-        check_method(BalancedSoftmax, BalancedSoftmax.Config(tau=0.5))
+def test_one_of_them():
+    check_method(BalancedSoftmax, BalancedSoftmax.Config(tau=0.5))
 """
 
 from ltbench.testing.contract_settings import ContractSettings

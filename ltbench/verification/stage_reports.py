@@ -44,6 +44,9 @@ def compare_with_stages(record: Record, kept: Mapping[str, Stage]) -> Iterator[s
             yield f"stages: the weights of '{stage.method}' in the cache are others"
         if (stage.augmentation or ()) != tuple(own_augmentation(report, config) or ()):
             yield f"stages: the trainings of '{stage.method}' in the cache saw other images than augmentation says"
+        stated = None if stage.cost is None else stage.cost.model_dump(mode="json")
+        if stated != report.get("cost"):
+            yield f"stages: the cost of '{stage.method}' in the cache is another"
         if seconds != record.timings[stage.method]:
             yield f"timings.{stage.method} is {record.timings[stage.method]}, the stage says {seconds}"
     if reports.keys() == keys.keys():

@@ -1,5 +1,6 @@
 """Trained by the command line, the zoo comes to the same on two processes as on one, and killed and resumed as whole."""
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from safetensors.torch import load_file
 from tiny import in_subprocess, settings
 from trials import logits, losses, run_here, stage
 
-METHODS = [spec.name for spec in ltbench_zoo.ltbench_methods()]
+SPECS = {spec.name: spec for spec in ltbench_zoo.ltbench_methods()}
+METHODS = list(SPECS)
+TRAINED_ON = 133
+"""Training images."""
 
 WITHIN_A_PART = ("lifted", "range")
 """Their pairs are those within a process's part of a batch: two processes are another training, as docs/methods.md says."""
@@ -66,6 +70,23 @@ def test_two_processes_train_as_one_does(caches: dict[str, Path], method: str) -
         spread = float(other.logits.std())
         assert spread > 0
         torch.testing.assert_close(mine.logits, other.logits, rtol=1e-3, atol=1e-3 * spread)
+
+
+OF_IMAGES = {"bcl": 3 * 2 * TRAINED_ON, "mislas": TRAINED_ON}
+"""Three views; one pass over the images."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_cost_is_the_same_on_two_processes_and_after_a_kill(caches: dict[str, Path], method: str) -> None:
+    found = {
+        name: json.loads((stage(cache, method) / "stage.json").read_text())["cost"] for name, cache in caches.items()
+    }
+    assert all(cost.pop("seconds") > 0 for cost in found.values())
+    assert found["two"] == found["one"] == found["killed"]
+    if not SPECS[method].requires and method != "fslwf":
+        assert found["one"]["images"] == OF_IMAGES.get(method, 2 * TRAINED_ON)
+    elif method in OF_IMAGES:
+        assert found["one"]["images"] == OF_IMAGES[method]
 
 
 @pytest.mark.parametrize("method", METHODS)

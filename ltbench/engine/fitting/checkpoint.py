@@ -36,12 +36,15 @@ class Progress:
         best_epoch: from 1; 0: none yet.
         best_accuracy: its validation accuracy in percent.
         best: weights of that epoch, on the CPU.
+        inputs, seconds: what was trained on and how long the device worked, see :class:`ltbench.engine.fitting.spent.Counts`.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_accuracy: float = float("-inf")
     best: dict[str, Tensor] = field(default_factory=dict)
+    inputs: int = 0
+    seconds: float = 0.0
 
     @property
     def epochs_done(self) -> int:
@@ -102,6 +105,8 @@ class Checkpoint:
             "history": progress.history,
             "best_epoch": progress.best_epoch,
             "best_accuracy": progress.best_accuracy,
+            "inputs": progress.inputs,
+            "seconds": progress.seconds,
             **more,
         }
         self.write(kept, standing, {_BEST: progress.best}, force)
@@ -109,8 +114,9 @@ class Checkpoint:
     def load(self, kept: Kept) -> tuple[Progress, dict[str, Any]]:
         """Bring what is kept to where it stood after the last epoch kept; also the further values. Raises Damaged."""
         standing, others = self.read(kept)
-        history, epoch, accuracy = (standing.pop(name) for name in ("history", "best_epoch", "best_accuracy"))
-        return Progress(history, epoch, accuracy, others.get(_BEST, {})), standing
+        names = ("history", "best_epoch", "best_accuracy", "inputs", "seconds")
+        reached = {name: standing.pop(name) for name in names}
+        return Progress(**reached, best=others.get(_BEST, {})), standing
 
     def write(
         self, kept: Kept, standing: Any, tensors: Mapping[str, Mapping[str, Tensor]], force: bool = False

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +18,7 @@ from ltbench.engine.evaluation.inference import View, apply_head, run_over
 from ltbench.engine.fitting.checkpoint import Checkpoint
 from ltbench.engine.fitting.feeding import Batches, Feed
 from ltbench.engine.fitting.loop import Task, train
+from ltbench.engine.fitting.spent import Spent
 from ltbench.engine.fitting.stepping import Level
 from ltbench.engine.fitting.trainee import SideBySide, Trainee
 from ltbench.engine.machine.compute import Compute
@@ -30,13 +32,17 @@ from ltbench.training.request import Training, TrainingResult, Validation
 
 @dataclass
 class Fitting:
-    """A training of ``members`` together, for the stage of the method ``stage`` in the folder ``folder``."""
+    """A training of ``members`` together, for the stage of the method ``stage`` in the folder ``folder``.
+
+    What it takes is noted in ``spent``.
+    """
 
     workbench: Workbench
     stage: str
     folder: Path
     members: Sequence[Member]
     asked: Training
+    spent: Spent = field(default_factory=Spent)
 
     def __post_init__(self) -> None:
         if unknown := self.asked.keys() - Training.__annotations__.keys():
@@ -79,7 +85,9 @@ class Fitting:
             stream=partial(stream, bench.seed, *names, "step"),
             parameter_groups=self.asked.get("parameter_groups"),
             keep=self.asked.get("keep") or {},
+            count=lambda inputs, earlier: self.spent.trained(inputs, self.features is None, earlier),
         )
+        self.spent.learning(task.learning)
         checkpoint = Checkpoint(self.folder / "checkpoint", self.label)
         with bench.reporter.training(f"{self.stage} {self.label}", optim.epochs, steps) as bar:
             return train(task, bench.compute, checkpoint, bar)
@@ -189,6 +197,12 @@ class Fitting:
                 f"{self.stage} {self.label}: members trained on features together must share their backbone."
             )
         return apply_head(module, kept[0], compute)
+
+
+def changes(table: BaseModel, usual: BaseModel) -> list[str]:
+    """``key=value`` of what differs."""
+    before = usual.model_dump(mode="json")
+    return [f"{key}={value}" for key, value in table.model_dump(mode="json").items() if value != before[key]]
 
 
 def target_of(member: Member, num_classes: int) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 
 from ltbench.engine.fitting.checkpoint import Checkpoint, Progress
 from ltbench.engine.fitting.optimizers import make_optimizer
+from ltbench.engine.fitting.spent import inputs_of, worked
 from ltbench.engine.fitting.stepping import Level, Stepper
 from ltbench.engine.fitting.trainee import Trainee
 from ltbench.engine.machine.compute import Compute
@@ -41,6 +42,7 @@ class Task:
         stream: (epoch, step) -> the generator of a step.
         parameter_groups: optimiser groups; None: all learnable parameters, as the settings group them.
         keep: see :class:`ltbench.training.request.Training`.
+        count: called once with samples times views, and the seconds that an attempt which was killed had taken.
     """
 
     trainee: Trainee
@@ -54,6 +56,7 @@ class Task:
     stream: Callable[[int, int], Generator]
     parameter_groups: Sequence[Mapping[str, Any]] | None = None
     keep: Kept = field(default_factory=dict)
+    count: Callable[[int, float], None] = lambda inputs, earlier: None
 
     @cached_property
     def kept_modules(self) -> list[nn.Module]:
@@ -100,12 +103,15 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> T
     compute.set_scale(more.get("scale"))
     if progress.epochs_done != compute.from_main(progress.epochs_done):
         raise DataError(f"{checkpoint.path}: this process does not see the checkpoint that the main one goes on from.")
+    earlier, clock = progress.seconds, worked(compute.device)
     if not progress.finished(optim):
         loop = _Loop(task, compute, optimizer, peaks, average, bar)
         try:
             for epoch in range(progress.epochs_done, optim.epochs):
                 metrics = loop.epoch(epoch, result)
                 progress.add(metrics, result)
+                progress.inputs += loop.inputs
+                progress.seconds = earlier + worked(compute.device) - clock
                 bar.epoch(epoch + 1, metrics)
                 stop = _stop_after(task, epoch + 1, metrics)
                 ends = stop is not None or progress.finished(optim)
@@ -118,6 +124,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> T
         finally:
             loop.close()
     progress.restore_best(trainee)
+    task.count(progress.inputs, earlier)
     return progress.result()
 
 
@@ -131,7 +138,11 @@ def _stop_after(task: Task, epoch: int, metrics: dict[str, float]) -> StopRun | 
 
 
 class _Loop:
-    """The epochs of a training, with all that is prepared for them."""
+    """The epochs of a training, with all that is prepared for them.
+
+    Attributes:
+        inputs: samples times views of the last epoch, of all processes.
+    """
 
     def __init__(
         self,
@@ -143,6 +154,7 @@ class _Loop:
         bar: "Bar",
     ) -> None:
         self.task, self.compute, self.peaks, self.average, self.bar = task, compute, peaks, average, bar
+        self.inputs = 0
         accelerator = compute.accelerator
         # Of an open level outputs may be unused and forward passes several: no wrapper that counts gradients can hold that.
         by_hand = task.level.open or bool(task.keep)
@@ -174,7 +186,7 @@ class _Loop:
 
     def _pass(self, epoch: int) -> dict[str, float]:
         """Means over the samples of all processes."""
-        task, sums, seen = self.task, dict[str, Tensor](), 0
+        task, sums, seen, self.inputs = self.task, dict[str, Tensor](), 0, 0
         steps = task.steps_per_epoch
         for position, batch in enumerate(task.batches(epoch)):
             number = epoch * steps + position
@@ -186,6 +198,7 @@ class _Loop:
             if self.average is not None:
                 self.average.update(task.trainee, number + 1)
             seen += len(batch)
+            self.inputs += inputs_of(batch)
             self.bar.step(epoch, sums["loss"], seen)
         names = sorted(sums)
         *totals, samples = self.compute.total(

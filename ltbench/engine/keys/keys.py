@@ -36,6 +36,7 @@ STOPS = {
     "ltbench.data.checks": "what 'ltbench data' says of a dataset",
     "ltbench.data.images.image_checks": "as ltbench.data.checks",
     "ltbench.data.images.looks": "what settings are suggested by; they count as such",
+    "ltbench.engine.fitting.spent": "counts what a training takes",
     "ltbench.engine.keys.keys": "makes keys, in which its own changes show",
     "ltbench.errors": "an error ends a run: it leaves no number",
     "ltbench.registry.manager": "finds plugins; what is used of them counts by its own code",
