@@ -18,7 +18,7 @@ from ltbench.engine.context import StageContext
 from ltbench.engine.costs import device_seconds, multiply_adds_of, parameters_of
 from ltbench.engine.fitting import checkpoint
 from ltbench.engine.fitting.spent import Counts, Spent
-from ltbench.method import AugmentConfig, Member, MixConfig
+from ltbench.method import Member
 from ltbench.testing.method_contract import workbench
 from ltbench.training.optim import OptimConfig
 
@@ -145,14 +145,6 @@ def test_what_learns_counts_once_and_with_it_what_helps(sample: Sample) -> None:
 
 def helped(step: Any) -> torch.Tensor:
     return F.cross_entropy(step.outputs["all"].logits, step.targets)
-
-
-def test_other_images_than_the_runs_are_named(sample: Sample) -> None:
-    optim = OptimConfig(epochs=1, batch_size=100, lr=0.01, min_steps=0)
-    sample.context.train(sample.member, optim=optim, mixing=MixConfig(mixup=0.2), label="mixed")
-    usual = sample.context.augment.config
-    tables = [usual, AugmentConfig(shift=1, flip=True)]
-    sample.context.train(sample.member, optim=optim, views=tables, objective=two_views, label="views")
 
 
 def test_a_loop_of_its_own_counts_what_it_takes_and_goes_on_counting(
