@@ -49,7 +49,7 @@ class L2Config(FuserConfig):
     l2_grid: tuple[Strength, ...] = Field(
         (1e-2, 1e-3, 3e-4, 1e-4, 3e-5), min_length=1, description="l2 = auto: strengths to choose from"
     )
-    cv_folds: int = Field(5, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
+    folds: int = Field(5, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
     max_iterations: int = Field(500, ge=1, description="L-BFGS iterations of the fit that is kept, at most")
 
 
@@ -102,7 +102,7 @@ def fit_with_l2(
 
     if config.l2 != "auto":
         return Fitted(fit(config.l2), config.l2, {})
-    folds = stratified_folds(labels, config.cv_folds)
+    folds = stratified_folds(labels, config.folds)
     kept = [everything[~torch.isin(everything, fold)] for fold in folds]
     solutions = [start] * len(folds)
     held_out: dict[float, float] = {}

@@ -22,7 +22,7 @@ class Stacking(Fuser):
         l2_grid: tuple[Strength, ...] = Field(
             (3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6), min_length=1, description="l2 = auto: strengths to choose from"
         )
-        cv_folds: int = Field(3, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
+        folds: int = Field(3, ge=2, description="l2 = auto: folds of the cross-validation, spread over the classes")
 
     def learn(self, members: list[MemberLogits], labels: Tensor) -> None:
         self._classifier = PosteriorClassifier(members, self.num_classes)

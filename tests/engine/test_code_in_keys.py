@@ -182,6 +182,7 @@ OUTSIDE = {
     "ltbench.cli.diagnosis": "'ltbench doctor'",
     "ltbench.registry.discovery": "finds plugins",
     "ltbench.engine.keys.code": "makes keys",
+    "ltbench.engine.costs": "what a stage costs decides no number",
     "ltbench.engine.evaluations": "keeps records under their keys",
     "ltbench.engine.hooks": "tells plugins, stops runs",
     "ltbench.engine.keys.memo": "makes keys",

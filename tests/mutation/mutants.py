@@ -187,7 +187,8 @@ def _patched(source: str, node: Any, new: ast.AST) -> str:
 def _difference(source: str, text: str) -> tuple[str, str]:
     """The lines that differ, each side in one line."""
     old, new = source.splitlines(), text.splitlines()
-    same = next(number for number, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1])
+    pairs = enumerate(zip(old, new, strict=False))
+    same = next((number for number, pair in pairs if pair[0] != pair[1]), min(len(old), len(new)))
     del old[:same], new[:same]
     while old and new and old[-1] == new[-1]:
         del old[-1], new[-1]
