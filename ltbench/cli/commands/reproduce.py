@@ -25,7 +25,9 @@ from ltbench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from ltbench.reproduction.collect import Collected
     from ltbench.reproduction.jobs import Asked
+    from ltbench.reproduction.spec import Paper
 
 EPILOG = """
 Examples:
@@ -38,7 +40,11 @@ Examples:
 
   ltbench reproduce table8 --dataset imagenet-lt --data-root DIR --num-processes 8
 
-Targets: table2 to table9, figure2 to figure5, ablations, all.
+  ltbench reproduce zoo --dataset fashion-mnist-lt --seeds 0,1,2 --results results
+
+  ltbench reproduce zoo --page docs/methods.md
+
+Targets: table2 to table9, figure2 to figure5, ablations, all; and zoo: every method beside the others, with its cost.
 """
 
 
@@ -61,6 +67,15 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
     type=FOLDER,
     help="Folder of REPRODUCTION.md, reproduction.json, tables and figures; <cache>/reproduce/<dataset> by default.",
 )
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Of zoo: run nothing, write the page of the records below --results (default: as 'ltbench leaderboard').",
+)
+@click.option(
+    "--check", is_flag=True, help="With --page: write nothing, fail when the page is not what the records give."
+)
 @json_option()
 def command(
     targets: tuple[str, ...],
@@ -75,6 +90,8 @@ def command(
     oversubscribe: bool,
     results: Path | None,
     out: Path | None,
+    page: Path | None,
+    check: bool,
     as_json: bool,
 ) -> int:
     """Run what the paper's tables and figures need and print our numbers beside the reported ones.
@@ -84,18 +101,19 @@ def command(
     """
     from ltbench.cli.commands.run import parse_seeds
     from ltbench.cli.launch import check_number, launch
-    from ltbench.reproduction.spec import paper
+    from ltbench.reproduction.spec import ZOO, chosen
 
     check_number(num_processes, oversubscribe)
-    selected = paper().select(targets)
+    selected = chosen(targets)
+    if page is not None or check:
+        _page(targets, results, page, check)
+        return 0
     numbers = [seed for seed in parse_seeds(seeds) if seed is not None]
 
     from ltbench.common.cache import cache_dir
     from ltbench.engine.machine.progress import Reporter
     from ltbench.reproduction.collect import collect
-    from ltbench.reproduction.document import document
     from ltbench.reproduction.jobs import Asked, jobs
-    from ltbench.reproduction.write import write
 
     asked = Asked(dataset, data_root, on_bad_image, backbone, config_files, overrides)
     if num_processes > 1:
@@ -108,17 +126,65 @@ def command(
         return 0
     for note in collected.notes:
         reporter.line(f"note: {note}")
-    made = document(selected, collected)
     folder = out or cache_dir() / "reproduce" / collected.dataset
-    files = write(made, folder, _said(targets, seeds, asked, collected.dataset))
+    said = _said(targets, seeds, asked, collected.dataset)
+    made, files = (
+        _zoo(selected, collected, folder, said) if ZOO in targets else _tables(selected, collected, folder, said)
+    )
     if as_json:
         from ltbench.cli.output import print_json
 
         print_json(made)
     else:
-        _print(made)
+        _print_zoo(made) if ZOO in targets else _print(made)
         click.echo(f"wrote {folder} ({len(files)} files), first {files[0].name}")
     return 0
+
+
+def _page(targets: tuple[str, ...], results: Path | None, page: Path | None, check: bool) -> None:
+    """Of records alone. The options of a run have no meaning here, and are refused."""
+    from ltbench.errors import LtbenchError, UsageError
+    from ltbench.reproduction.spec import ZOO, zoo
+    from ltbench.reproduction.zoo.document import document
+    from ltbench.reproduction.zoo.rows import boards_of
+    from ltbench.reproduction.zoo.write import stale, write_page
+    from ltbench.results.store import default_results_root, load
+
+    if page is None or set(targets) != {ZOO}:
+        raise UsageError("--page and --check are for 'ltbench reproduce zoo --page FILE'.")
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and option.name not in ("targets", "results", "page", "check"):
+            raise UsageError(f"{option.opts[0]}: --page runs nothing; it takes --results and --check alone.")
+    stored = load(default_results_root(results))
+    if stored.left_out:
+        click.echo(f"note: {stored.note()}", err=True)
+    made = document(zoo(), boards_of(zoo(), stored.records))
+    command = "ltbench reproduce zoo --page FILE"  # the same text wherever the file and the records lie
+    if not check:
+        click.echo(f"wrote {', '.join(map(str, write_page(made, page, command)))}")
+    elif found := stale(made, page, command):
+        again = shlex.join(["ltbench", "reproduce", ZOO, "--page", str(page)])
+        raise LtbenchError(f"{', '.join(map(str, found))}: not what the records give; run '{again}'.")
+    else:
+        click.echo(f"up to date: {page}")
+
+
+def _tables(selected: Paper, collected: Collected, folder: Path, said: str) -> tuple[dict[str, Any], list[Path]]:
+    from ltbench.reproduction.document import document
+    from ltbench.reproduction.write import write
+
+    made = document(selected, collected)
+    return made, write(made, folder, said)
+
+
+def _zoo(selected: Paper, collected: Collected, folder: Path, said: str) -> tuple[dict[str, Any], list[Path]]:
+    from ltbench.reproduction.zoo.document import document
+    from ltbench.reproduction.zoo.write import write
+
+    made = document(selected, [collected.records])
+    return made, write(made, folder, said)
 
 
 def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> str:
@@ -132,6 +198,16 @@ def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> s
     parts = ["ltbench", "reproduce", *targets, "--dataset", dataset, "--seeds", seeds]
     parts += [str(part) for option, value in options if value for part in (option, value)]
     return shlex.join([*parts, *(part for text in asked.overrides for part in ("--set", text))])
+
+
+def _print_zoo(made: Mapping[str, Any]) -> None:
+    from ltbench.cli.output import console, table
+    from ltbench.reproduction.zoo.text import board_grid, board_title, verdicts
+
+    for board in made["boards"]:
+        console().print(table(*board_grid(made, board), title=board_title(board)))
+        for sentence in verdicts(made, board):
+            click.echo(sentence)
 
 
 def _print(made: Mapping[str, Any]) -> None:
