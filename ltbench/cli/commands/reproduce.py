@@ -201,13 +201,17 @@ def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> s
 
 
 def _print_zoo(made: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
     from ltbench.cli.output import console, table
-    from ltbench.reproduction.zoo.text import board_grid, board_title, verdicts
+    from ltbench.reproduction.zoo.text import board_title, narrow_grid, otherwise_lines, verdicts
 
     for board in made["boards"]:
-        console().print(table(*board_grid(made, board), title=board_title(board)))
+        console().print(table(*narrow_grid(made, board), title=board_title(board)))
+        for line in otherwise_lines(made, board):
+            console().print(Text(f"made otherwise: {line}", style="dim"))
         for sentence in verdicts(made, board):
-            click.echo(sentence)
+            console().print(Text(sentence))
 
 
 def _print(made: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from ltbench.backbones.backbone import Backbone, learnable
 from ltbench.data.augmentation.augment_config import MixConfig
 from ltbench.data.samplers import SubsetSampler
 from ltbench.engine.evaluation.inference import View, apply_head, run_over
-from ltbench.engine.fitting.checkpoint import Checkpoint
+from ltbench.engine.fitting.checkpoint import Checkpoint, Progress
 from ltbench.engine.fitting.feeding import Batches, Feed
 from ltbench.engine.fitting.loop import Task, train
 from ltbench.engine.fitting.spent import Spent
@@ -85,9 +85,8 @@ class Fitting:
             stream=partial(stream, bench.seed, *names, "step"),
             parameter_groups=self.asked.get("parameter_groups"),
             keep=self.asked.get("keep") or {},
-            count=lambda inputs, earlier: self.spent.trained(inputs, self.features is None, earlier),
+            count=lambda progress, earlier: self._count(progress, earlier, task),
         )
-        self.spent.learning(task.learning)
         self.spent.differs(self._otherwise(mixing))
         checkpoint = Checkpoint(self.folder / "checkpoint", self.label)
         with bench.reporter.training(f"{self.stage} {self.label}", optim.epochs, steps) as bar:
@@ -106,6 +105,11 @@ class Fitting:
         if given is not None:
             return given
         return self.workbench.mixing if self.features is None else MixConfig()
+
+    def _count(self, progress: Progress, earlier: float, task: Task) -> None:
+        self.spent.trained(progress.inputs, self.features is None, earlier)
+        if progress.stepped:
+            self.spent.learning(task.learning)
 
     def _otherwise(self, mixing: MixConfig) -> Iterator[str]:
         """How inputs are made otherwise than the run says: mixed, or in other views."""

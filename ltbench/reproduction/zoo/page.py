@@ -33,7 +33,8 @@ Cost of training, of all stages that a row rests on: seconds that the devices wo
 that passed; "by the clock": from before costs were counted, whatever else the machine did); *images*: samples times views that
 networks were trained on; *features*: the same of heads on stored features; *learned*: parameters that learned, those of what
 only helped to train among them. Cost of use, of the row's own members: parameters, and multiply-adds of one image (convolutions,
-matrix products, attention, as torch's FlopCounterMode counts them); what members share counts once. *Made otherwise*: images
+matrix products, attention, as torch's FlopCounterMode counts them); what the members of a
+method share counts once, what several methods share for each of them. *Made otherwise*: images
 that are mixed, or come in other views, than those of the baseline, or settings that are not the recipes'; on the leaderboard such
 rows may stand in a table of their own."""
 

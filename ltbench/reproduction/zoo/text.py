@@ -13,6 +13,9 @@ FOLD_HEADS = [column.capitalize() for column in COLUMNS]
 COST_HEADS = ["trained, s", "images", "features", "learned", "parameters", "multiply-adds"]
 
 
+OTHERWISE = "made otherwise"
+
+
 def board_title(board: Mapping[str, Any]) -> str:
     pretraining = "from scratch" if board["pretraining"] == "none" else f"pretrained: {board['pretraining']}"
     return f"{board['dataset']}, {board['backbone']}, {pretraining}"
@@ -28,7 +31,7 @@ def board_about(board: Mapping[str, Any]) -> str:
 
 def board_grid(document: Mapping[str, Any], board: Mapping[str, Any]) -> Grid:
     """Every row of the zoo, measured or not."""
-    headers = ["Row", *FOLD_HEADS, "n", "Δ Few", "Δ All [95 %]", "Δ All to control", *COST_HEADS, "made otherwise"]
+    headers = ["Row", *FOLD_HEADS, "n", "Δ Few", "Δ All [95 %]", "Δ All to control", *COST_HEADS, OTHERWISE]
     lines = []
     for name, asked in document["rows"].items():
         row = board["rows"].get(name)
@@ -48,6 +51,20 @@ def board_grid(document: Mapping[str, Any], board: Mapping[str, Any]) -> Grid:
             ]
         )
     return headers, lines
+
+
+def narrow_grid(document: Mapping[str, Any], board: Mapping[str, Any]) -> Grid:
+    """The same for a terminal: without the columns that say the least in the most room."""
+    headers, lines = board_grid(document, board)
+    kept = [index for index, header in enumerate(headers) if header not in ("features", "learned", OTHERWISE)]
+    return [headers[index] for index in kept], [[line[index] for index in kept] for line in lines]
+
+
+def otherwise_lines(document: Mapping[str, Any], board: Mapping[str, Any]) -> Iterator[str]:
+    """Of each row that was made otherwise: how."""
+    for name, row in board["rows"].items():
+        if row["otherwise"]:
+            yield f"{document['rows'][name]['label']}: {'; '.join(row['otherwise'])}"
 
 
 def rows_grid(document: Mapping[str, Any], names: list[str]) -> Grid:
@@ -94,9 +111,13 @@ def cost_cells(row: Mapping[str, Any]) -> list[str]:
     """Under :data:`COST_HEADS`."""
     cost = row["cost"]
     if cost is None:
-        return [f"{row['wall_seconds']:,.0f} by the clock", *[NOTHING] * 5]
+        return [f"{_seconds(row['wall_seconds'])} by the clock", *[NOTHING] * 5]
     counts = (cost[key] for key in ("images", "features", "learned", "parameters", "multiply_adds"))
-    return [f"{cost['seconds']:,.0f} {cost['device'].upper()}", *(short(count) for count in counts)]
+    return [f"{_seconds(cost['seconds'])} {cost['device'].upper()}", *(short(count) for count in counts)]
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 def short(count: int) -> str:
