@@ -37,7 +37,8 @@ def _asked(row: RowSpec) -> dict[str, Any]:
     return {**row.model_dump(mode="json", exclude={"analysis"}), "missing": missing_plugins(row)}
 
 
-def _board(spec: Paper, rows: Rows) -> dict[str, Any]:
+def _board(spec: Paper, measured: Rows) -> dict[str, Any]:
+    rows = {name: measured[name] for name in spec.rows if name in measured}
     first = rows[spec.reference][0]
     info = check_same_data([record for records in rows.values() for record in records])
     data = Data(np.array(info.train_counts), first.labels(), first.fold_rule)
