@@ -32,7 +32,6 @@ def stage_cost(
         "learned": spent.learned,
         "parameters": parameters_of(members),
         "multiply_adds": multiply_adds_of(members, shape, compute.device),
-        "otherwise": spent.otherwise,
     }
 
 

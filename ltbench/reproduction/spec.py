@@ -126,7 +126,8 @@ class ControlsSpec(_Part):
 class Paper(_Part):
     """Everything in ``paper.toml``, or ``zoo.toml``. A row that is named and not defined is refused.
 
-    ``reference``: the row that others are compared with; ``control``: the same classifier, calibrated. Of the zoo alone.
+    Of the zoo alone: ``reference``, the row that others are compared with; ``control``, the same classifier, calibrated;
+    ``apart``, methods that are spoken of and have no row, for their network is another.
     """
 
     rows: dict[str, RowSpec]
@@ -136,6 +137,7 @@ class Paper(_Part):
     controls: tuple[ControlsSpec, ...]
     reference: str = ""
     control: str = ""
+    apart: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _rows_defined(self) -> "Paper":

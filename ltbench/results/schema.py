@@ -131,7 +131,6 @@ class StageCost(Part):
         learned: parameters that learned, those of what helped to train the members among them.
         parameters: of the members; what they share once.
         multiply_adds: of one evaluation of an image by all members; what they share once.
-        otherwise: how the training's images were made otherwise than the run's settings say.
     """
 
     device: Literal["cpu", "cuda", "mps"]
@@ -142,7 +141,6 @@ class StageCost(Part):
     learned: Count
     parameters: Count
     multiply_adds: Count
-    otherwise: tuple[Line, ...] = ()
 
 
 class StageInfo(Part):

@@ -18,7 +18,7 @@ from ltbench.engine.context import StageContext
 from ltbench.engine.costs import device_seconds, multiply_adds_of, parameters_of
 from ltbench.engine.fitting import checkpoint
 from ltbench.engine.fitting.spent import Counts, Spent
-from ltbench.method import AugmentConfig, Member, MixConfig
+from ltbench.method import Member
 from ltbench.testing.method_contract import workbench
 from ltbench.training.optim import OptimConfig
 
@@ -111,7 +111,6 @@ def test_images_are_epochs_times_samples_times_views(sample: Sample) -> None:
     assert (sample.spent.counts.images, sample.spent.counts.features) == (3 * TRAIN, 0)
     sample.context.train(sample.member, optim=optim, views=2, objective=two_views, label="two views")
     assert sample.spent.counts.images == (3 + 3 * 2) * TRAIN
-    assert sample.spent.otherwise == ["2 views"]
 
 
 def two_views(step: Any) -> torch.Tensor:
@@ -157,15 +156,6 @@ def only_look(step: Any, optimizer: Any) -> torch.Tensor:
 
 def helped(step: Any) -> torch.Tensor:
     return F.cross_entropy(step.outputs["all"].logits, step.targets)
-
-
-def test_other_images_than_the_runs_are_named(sample: Sample) -> None:
-    optim = OptimConfig(epochs=1, batch_size=100, lr=0.01, min_steps=0)
-    sample.context.train(sample.member, optim=optim, mixing=MixConfig(mixup=0.2), label="mixed")
-    usual = sample.context.augment.config
-    tables = [usual, AugmentConfig(shift=1, flip=True)]
-    sample.context.train(sample.member, optim=optim, views=tables, objective=two_views, label="views")
-    assert sample.spent.otherwise == ["mixup=0.2", "2 views", "a view with flip=True"]
 
 
 def test_a_loop_of_its_own_counts_what_it_takes_and_goes_on_counting(

@@ -1,13 +1,12 @@
 """One call of ``context.train``: turns members, a sampler and settings into a task for the training loop."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -87,7 +86,6 @@ class Fitting:
             keep=self.asked.get("keep") or {},
             count=lambda progress, earlier: self._count(progress, earlier, task),
         )
-        self.spent.differs(self._otherwise(mixing))
         checkpoint = Checkpoint(self.folder / "checkpoint", self.label)
         with bench.reporter.training(f"{self.stage} {self.label}", optim.epochs, steps) as bar:
             return train(task, bench.compute, checkpoint, bar)
@@ -110,17 +108,6 @@ class Fitting:
         self.spent.trained(progress.inputs, self.features is None, earlier)
         if progress.stepped:
             self.spent.learning(task.learning)
-
-    def _otherwise(self, mixing: MixConfig) -> Iterator[str]:
-        """How inputs are made otherwise than the run says: mixed, or in other views."""
-        usual = self.workbench.mixing if self.features is None else MixConfig()
-        if mixing != usual:
-            yield ", ".join(changes(mixing, MixConfig())) or "mixing off"
-        views, run = self.asked.get("views") or 1, self.workbench.augment.config
-        number, tables = (views, ()) if isinstance(views, int) else (len(views), views)
-        if number > 1:
-            yield f"{number} views"
-        yield from (f"a view with {', '.join(changes(table, run))}" for table in tables if table != run)
 
     def _batches(self, feed: Feed) -> Batches:
         views = self.asked.get("views") or 1
@@ -212,12 +199,6 @@ class Fitting:
                 f"{self.stage} {self.label}: members trained on features together must share their backbone."
             )
         return apply_head(module, kept[0], compute)
-
-
-def changes(table: BaseModel, usual: BaseModel) -> list[str]:
-    """``key=value`` of what differs."""
-    before = usual.model_dump(mode="json")
-    return [f"{key}={value}" for key, value in table.model_dump(mode="json").items() if value != before[key]]
 
 
 def target_of(member: Member, num_classes: int) -> Tensor:

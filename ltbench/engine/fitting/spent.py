@@ -36,13 +36,11 @@ class Spent:
         counts: of all trainings; ``seconds`` are those of the earlier one alone.
         extracted: training images times views whose features were asked for, kept ones or not.
         learned: parameters that learned, of members and of what they were trained with.
-        otherwise: how images were made otherwise than the run says, each once.
     """
 
     counts: Counts = field(default_factory=Counts)
     extracted: int = 0
     learned: int = 0
-    otherwise: list[str] = field(default_factory=list)
     _known: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary)
 
     def trained(self, inputs: int, of_images: bool, earlier: float = 0.0) -> None:
@@ -65,9 +63,6 @@ class Spent:
             if parameter.requires_grad and parameter not in self._known:
                 self._known[parameter] = True
                 self.learned += parameter.numel()
-
-    def differs(self, lines: Iterable[str]) -> None:
-        self.otherwise = list(dict.fromkeys([*self.otherwise, *lines]))
 
     def goes_on_from(self, standing: dict[str, Any]) -> None:
         """Add :class:`Counts` of an earlier attempt, as :meth:`since` gave them."""

@@ -56,12 +56,6 @@ def wall_seconds(records: Sequence[Record]) -> float:
     return fmean(sum(record.timings[stage.method] for stage in record.stages) for record in records)
 
 
-def trained_otherwise(record: Record) -> list[str]:
-    """How images were made otherwise than the run says, in any of its stages."""
-    found = [line for cost in (_costs(record) or {}).values() for line in cost.otherwise]
-    return list(dict.fromkeys(found))
-
-
 def _costs(record: Record) -> dict[str, StageCost] | None:
     costs = {stage.method: stage.cost for stage in record.stages if stage.cost is not None}
     return costs if len(costs) == len(record.stages) else None

@@ -12,7 +12,7 @@ from ltbench.reproduction.document import rounded
 from ltbench.reproduction.jobs import missing_plugins
 from ltbench.reproduction.outcomes import Data, Differences, mean_accuracy, of_records
 from ltbench.reproduction.spec import Paper, RowSpec
-from ltbench.reproduction.zoo.costs import cost_of, trained_otherwise, wall_seconds
+from ltbench.reproduction.zoo.costs import cost_of, wall_seconds
 from ltbench.reproduction.zoo.rows import Rows, differing, recipe_of
 from ltbench.results.record import Record
 
@@ -26,6 +26,7 @@ def document(spec: Paper, boards: Sequence[Rows]) -> dict[str, Any]:
             "format": FORMAT,
             "reference": spec.reference,
             "control": spec.control,
+            "apart": spec.apart,
             "rows": {name: _asked(row) for name, row in spec.rows.items()},
             "boards": [_board(spec, rows) for rows in boards],
         }
@@ -62,7 +63,7 @@ def _board(spec: Paper, measured: Rows) -> dict[str, Any]:
                 "to_control": _difference(differences, name, spec.control),
                 "cost": asdict(cost) if (cost := cost_of(records)) else None,
                 "wall_seconds": wall_seconds(records),
-                "otherwise": [*trained_otherwise(records[0]), *_beyond(spec, name, records[0], first, usual)],
+                "otherwise": _beyond(spec, name, records[0], first, usual),
             }
             for name, records in rows.items()
         },

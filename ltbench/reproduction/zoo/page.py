@@ -22,7 +22,12 @@ needs, and says where it differs. It lies on top of the baseline's, which a meth
 rows share backbone, epochs, augmentation and batches. What a method takes beyond that is said under "beyond the baseline", and
 measured in the columns of cost. Unless said otherwise the epoch is selected on validation accuracy, where the sources take the
 last epoch or select on test. `plugins/ltbench_zoo` holds what comes from elsewhere than the paper, one file each, written only
-against what [writing-a-plugin.md](writing-a-plugin.md) documents."""
+against what [writing-a-plugin.md](writing-a-plugin.md) documents.
+
+A recipe stands where the method's source has settings for the dataset: "settings" below says which these are. Network,
+augmentation and epochs are the baseline's there, too (drops of the learning rate at the same shares); optimiser, losses and second
+stages the source's. On any other dataset a method that trains a network is trained as the baseline, with the settings of `ltbench show
+NAME`; a second stage has those alone. The settings on Fashion-MNIST-LT are those of glyphs-lt."""
 
 LEGEND = """\
 Many, Medium, Few, All: top-1 accuracy on the test split in percent, mean ± standard deviation over the n seeds. Δ: points above
@@ -65,7 +70,7 @@ def sections(document: Mapping[str, Any]) -> dict[str, list[str]]:
     for name, row in document["rows"].items():
         if about := row["about"] or ("" if len(row["methods"]) > 1 else row["methods"][0]):
             found.setdefault(about, []).append(name)
-    return found
+    return found | {name: [] for name in document["apart"] if paragraph(name)}
 
 
 def _boards(document: Mapping[str, Any], plots: Mapping[tuple[int, str], str]) -> Iterator[str]:
@@ -101,6 +106,9 @@ def _section(document: Mapping[str, Any], name: str, rows: list[str]) -> Iterato
         yield f"Source: {markdown(said)}."
     if text := paragraph(name):
         yield text
+    if not rows:
+        yield "It is no row of these tables: its network is another."
+        return
     yield markdown_table(*rows_grid(document, rows))
     for board in document["boards"]:
         for sentence in verdicts(document, board, rows):
