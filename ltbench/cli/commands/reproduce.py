@@ -25,9 +25,7 @@ from ltbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ltbench.reproduction.collect import Collected
     from ltbench.reproduction.jobs import Asked
-    from ltbench.reproduction.spec import Paper
 
 EPILOG = """
 Examples:
@@ -106,7 +104,9 @@ def command(
     check_number(num_processes, oversubscribe)
     selected = chosen(targets)
     if page is not None or check:
-        _page(targets, results, page, check)
+        from ltbench.cli.zoo import page_of_records
+
+        page_of_records(targets, results, page, check)
         return 0
     numbers = [seed for seed in parse_seeds(seeds) if seed is not None]
 
@@ -128,63 +128,24 @@ def command(
         reporter.line(f"note: {note}")
     folder = out or cache_dir() / "reproduce" / collected.dataset
     said = _said(targets, seeds, asked, collected.dataset)
-    made, files = (
-        _zoo(selected, collected, folder, said) if ZOO in targets else _tables(selected, collected, folder, said)
-    )
+    if ZOO in targets:
+        from ltbench.cli.zoo import show, written
+
+        made, files = written(selected, collected, folder, said)
+    else:
+        from ltbench.reproduction.document import document
+        from ltbench.reproduction.write import write
+
+        show, made = _print, document(selected, collected)
+        files = write(made, folder, said)
     if as_json:
         from ltbench.cli.output import print_json
 
         print_json(made)
     else:
-        _print_zoo(made) if ZOO in targets else _print(made)
+        show(made)
         click.echo(f"wrote {folder} ({len(files)} files), first {files[0].name}")
     return 0
-
-
-def _page(targets: tuple[str, ...], results: Path | None, page: Path | None, check: bool) -> None:
-    """Of records alone. The options of a run have no meaning here, and are refused."""
-    from ltbench.errors import LtbenchError, UsageError
-    from ltbench.reproduction.spec import ZOO, zoo
-    from ltbench.reproduction.zoo.document import document
-    from ltbench.reproduction.zoo.rows import boards_of
-    from ltbench.reproduction.zoo.write import stale, write_page
-    from ltbench.results.store import default_results_root, load
-
-    if page is None or set(targets) != {ZOO}:
-        raise UsageError("--page and --check are for 'ltbench reproduce zoo --page FILE'.")
-    context = click.get_current_context()
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
-        if given and option.name not in ("targets", "results", "page", "check"):
-            raise UsageError(f"{option.opts[0]}: --page runs nothing; it takes --results and --check alone.")
-    stored = load(default_results_root(results))
-    if stored.left_out:
-        click.echo(f"note: {stored.note()}", err=True)
-    made = document(zoo(), boards_of(zoo(), stored.records))
-    command = "ltbench reproduce zoo --page FILE"  # the same text wherever the file and the records lie
-    if not check:
-        click.echo(f"wrote {', '.join(map(str, write_page(made, page, command)))}")
-    elif found := stale(made, page, command):
-        again = shlex.join(["ltbench", "reproduce", ZOO, "--page", str(page)])
-        raise LtbenchError(f"{', '.join(map(str, found))}: not what the records give; run '{again}'.")
-    else:
-        click.echo(f"up to date: {page}")
-
-
-def _tables(selected: Paper, collected: Collected, folder: Path, said: str) -> tuple[dict[str, Any], list[Path]]:
-    from ltbench.reproduction.document import document
-    from ltbench.reproduction.write import write
-
-    made = document(selected, collected)
-    return made, write(made, folder, said)
-
-
-def _zoo(selected: Paper, collected: Collected, folder: Path, said: str) -> tuple[dict[str, Any], list[Path]]:
-    from ltbench.reproduction.zoo.document import document
-    from ltbench.reproduction.zoo.write import write
-
-    made = document(selected, [collected.records])
-    return made, write(made, folder, said)
 
 
 def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> str:
@@ -198,20 +159,6 @@ def _said(targets: tuple[str, ...], seeds: str, asked: Asked, dataset: str) -> s
     parts = ["ltbench", "reproduce", *targets, "--dataset", dataset, "--seeds", seeds]
     parts += [str(part) for option, value in options if value for part in (option, value)]
     return shlex.join([*parts, *(part for text in asked.overrides for part in ("--set", text))])
-
-
-def _print_zoo(made: Mapping[str, Any]) -> None:
-    from rich.text import Text
-
-    from ltbench.cli.output import console, table
-    from ltbench.reproduction.zoo.text import board_title, narrow_grid, otherwise_lines, verdicts
-
-    for board in made["boards"]:
-        console().print(table(*narrow_grid(made, board), title=board_title(board)))
-        for line in otherwise_lines(made, board):
-            console().print(Text(f"made otherwise: {line}", style="dim"))
-        for sentence in verdicts(made, board):
-            console().print(Text(sentence))
 
 
 def _print(made: Mapping[str, Any]) -> None:

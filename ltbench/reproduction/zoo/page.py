@@ -25,9 +25,9 @@ last epoch or select on test. `plugins/ltbench_zoo` holds what comes from elsewh
 against what [writing-a-plugin.md](writing-a-plugin.md) documents.
 
 A recipe stands where the method's source has settings for the dataset: "settings" below says which these are. Network,
-augmentation and epochs are the baseline's there, too (drops of the learning rate at the same shares); optimiser, losses and second
-stages the source's. On any other dataset a method that trains a network is trained as the baseline, with the settings of `ltbench show
-NAME`; a second stage has those alone. The settings on Fashion-MNIST-LT are those of glyphs-lt."""
+augmentation and epochs are the baseline's there, too (drops of the learning rate at the same shares); optimiser, losses and
+second stages the source's. On any other dataset a method that trains a network is trained as the baseline, with the settings of
+`ltbench show NAME`; a second stage has those alone. The settings on Fashion-MNIST-LT are those of glyphs-lt."""
 
 LEGEND = """\
 Many, Medium, Few, All: top-1 accuracy on the test split in percent, mean ± standard deviation over the n seeds. Δ: points above
