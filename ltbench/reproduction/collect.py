@@ -30,6 +30,7 @@ class Collected:
     Attributes:
         dataset, fingerprint, backbone: what was run on.
         outcomes: row id -> what was measured; a row that is not installed is not in it.
+        records: row id -> its records, one a seed; the oracle leaves none.
         missing: row id -> its methods and fusers that no plugin registers.
         analyses: figure -> seed -> its data (``to_dict()`` of an analysis), or the reason why there is none.
         notes: of the settings, each once.
@@ -41,6 +42,7 @@ class Collected:
     data: Data
     seeds: list[int]
     outcomes: dict[str, Outcomes] = field(default_factory=dict)
+    records: dict[str, list[Record]] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
     analyses: dict[str, dict[int, dict[str, Any] | str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -85,6 +87,7 @@ def collect(
         collected = _about(engine, seeds) if engine.compute.is_main else None
     if collected is None:
         return None
+    collected.records = records
     collected.outcomes = {name: of_records(found) for name, found in records.items()}
     collected.outcomes |= {name: Outcomes(correct, {}) for name, correct in oracles.items()}
     collected.missing = {name: gone for name, row in paper.rows.items() if (gone := missing_plugins(row))}

@@ -21,7 +21,7 @@ def document(paper: Paper, collected: Collected) -> dict[str, Any]:
     differences = Differences(collected.outcomes, collected.data, pairs)
     rows, data = collected.outcomes, collected.data
     rule = fold_rule(data.rule)
-    made: dict[str, Any] = _rounded(
+    made: dict[str, Any] = rounded(
         {
             "format": FORMAT,
             "paper": {"source": reported_tables()["source"], "metric": reported_tables()["metric"]},
@@ -45,12 +45,12 @@ def document(paper: Paper, collected: Collected) -> dict[str, Any]:
     return made
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Floats with 4 decimals: percent and points need no more, and the file is committed."""
     if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
+        return {key: rounded(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(one) for one in value]
+        return [rounded(one) for one in value]
     return round(value, 4) if isinstance(value, float) else value
 
 

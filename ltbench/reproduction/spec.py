@@ -1,4 +1,4 @@
-"""What the paper shows, read from ``paper.toml``. Imports neither torch nor matplotlib."""
+"""What the paper shows, read from ``paper.toml``, and the zoo of ``zoo.toml``. Imports neither torch nor matplotlib."""
 
 import tomllib
 from collections.abc import Iterable
@@ -12,6 +12,9 @@ from ltbench.errors import UsageError, did_you_mean
 
 ALL = "all"
 """The target that stands for all others."""
+
+ZOO = "zoo"
+"""The target that is a page of its own: every method beside the others, with what it costs."""
 
 Fold = Literal["many", "medium", "few", "all"]
 
@@ -28,6 +31,8 @@ class RowSpec(_Part):
         methods, fuser: whose members are fused, and how; ``none``: one classifier as it is.
         set: ``KEY=VALUE`` settings that make it differ from the recipes.
         analysis: ``oracle``: the answer of the expert told to hold the true class, in place of a fuser's.
+        beats: folds on which its source has it above the reference.
+        about: the method or fuser under whose name a page speaks of it; by default its one method.
     """
 
     label: str
@@ -35,6 +40,8 @@ class RowSpec(_Part):
     fuser: str = "none"
     set: tuple[str, ...] = ()
     analysis: Literal["", "oracle"] = ""
+    beats: tuple[Fold, ...] = ()
+    about: str = ""
 
 
 class Entry(_Part):
@@ -117,19 +124,27 @@ class ControlsSpec(_Part):
 
 
 class Paper(_Part):
-    """Everything in ``paper.toml``. A row that is named and not defined is refused."""
+    """Everything in ``paper.toml``, or ``zoo.toml``. A row that is named and not defined is refused.
+
+    Of the zoo alone: ``reference``, the row that others are compared with; ``control``, the same classifier, calibrated;
+    ``apart``, methods that are spoken of and have no row, for their network is another.
+    """
 
     rows: dict[str, RowSpec]
     tables: tuple[TableSpec, ...]
     figures: tuple[FigureSpec, ...]
     claims: tuple[ClaimSpec, ...]
     controls: tuple[ControlsSpec, ...]
+    reference: str = ""
+    control: str = ""
+    apart: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _rows_defined(self) -> "Paper":
         named = [row for part in self.parts for row in part.rows]
         named += [row for claim in self.claims for row in (*claim.rows, *claim.others)]
         named += [row for one in self.controls for row in (one.ensemble, *one.controls)]
+        named += [row for row in (self.reference, self.control) if row]
         if unknown := [row for row in named if row not in self.rows]:
             raise ValueError(f"row '{unknown[0]}' is named but not defined")
         return self
@@ -155,7 +170,7 @@ class Paper(_Part):
             raise UsageError(f"no target: choose from {', '.join([*self.targets, ALL])}.")
         for name in wanted:
             if name not in (*self.targets, ALL):
-                known = [*self.targets, ALL]
+                known = [*self.targets, ALL, ZOO]
                 raise UsageError(f"unknown target '{name}'.{did_you_mean(name, known)} Known: {', '.join(known)}.")
         if ALL in wanted:
             wanted = self.targets
@@ -179,6 +194,28 @@ class Paper(_Part):
 @cache
 def paper() -> Paper:
     """The paper of ``paper.toml``."""
-    return Paper.model_validate(
-        tomllib.loads((files("ltbench.reproduction") / "paper.toml").read_text(encoding="utf-8"))
-    )
+    return _read("paper.toml")
+
+
+@cache
+def zoo() -> Paper:
+    """The methods that the field compares with, of ``zoo.toml``."""
+    return _read("zoo.toml")
+
+
+def chosen(targets: Iterable[str]) -> Paper:
+    """What is asked for: of the paper (:meth:`Paper.select`), or the zoo.
+
+    Raises:
+        UsageError: as :meth:`Paper.select`; the zoo together with others.
+    """
+    wanted = list(targets)
+    if ZOO not in wanted:
+        return paper().select(wanted)
+    if set(wanted) != {ZOO}:
+        raise UsageError("zoo is a page of its own: ask for it and for the paper's tables in two commands.")
+    return zoo()
+
+
+def _read(name: str) -> Paper:
+    return Paper.model_validate(tomllib.loads((files("ltbench.reproduction") / name).read_text(encoding="utf-8")))

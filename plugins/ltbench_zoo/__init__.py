@@ -1,6 +1,7 @@
 """The methods that long-tailed recognition compares with, registered like anyone's: one method is one file and one entry here.
 
-``docs/methods.md`` has a paragraph on each: its source, its settings here and what differs from the source.
+``methods.md`` beside this file has a paragraph on each: its source, its settings here and what differs from the source.
+``docs/methods.md`` is made of those and of the records.
 """
 
 from collections.abc import Iterator

@@ -143,6 +143,17 @@ def test_what_learns_counts_once_and_with_it_what_helps(sample: Sample) -> None:
     assert sample.spent.learned == sum(each.numel() for each in sample.member.module.parameters()) + 9
 
 
+def test_a_training_that_only_looks_teaches_nothing(sample: Sample) -> None:
+    optim = OptimConfig(epochs=1, batch_size=100, lr=0.01, min_steps=0)
+    sample.context.train(sample.member, optim=optim, update=only_look)
+    assert (sample.spent.counts.images, sample.spent.learned) == (TRAIN, 0)
+
+
+def only_look(step: Any, optimizer: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return step.loss_of(F.cross_entropy)
+
+
 def helped(step: Any) -> torch.Tensor:
     return F.cross_entropy(step.outputs["all"].logits, step.targets)
 

@@ -33,7 +33,11 @@ Examples:
 
   ltbench reproduce table8 --dataset imagenet-lt --data-root DIR --num-processes 8
 
-Targets: table2 to table9, figure2 to figure5, ablations, all.
+  ltbench reproduce zoo --dataset fashion-mnist-lt --seeds 0,1,2 --results results
+
+  ltbench reproduce zoo --page docs/methods.md
+
+Targets: table2 to table9, figure2 to figure5, ablations, all; and zoo: every method beside the others, with its cost.
 """
 
 
@@ -51,6 +55,15 @@ Targets: table2 to table9, figure2 to figure5, ablations, all.
     type=FOLDER,
     help="Folder of REPRODUCTION.md, reproduction.json, tables and figures; <cache>/reproduce/<dataset> by default.",
 )
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Of zoo: run nothing, write the page of the records below --results (default: as 'ltbench leaderboard').",
+)
+@click.option(
+    "--check", is_flag=True, help="With --page: write nothing, fail when the page is not what the records give."
+)
 @json_option()
 def command(
     targets: tuple[str, ...],
@@ -60,6 +73,8 @@ def command(
     oversubscribe: bool,
     results: Path | None,
     out: Path | None,
+    page: Path | None,
+    check: bool,
     as_json: bool,
 ) -> int:
     """Run what the paper's tables and figures need and print our numbers beside the reported ones.
@@ -69,18 +84,21 @@ def command(
     """
     from ltbench.cli.commands.run import parse_seeds
     from ltbench.cli.launch import check_number, launch
-    from ltbench.reproduction.spec import paper
+    from ltbench.reproduction.spec import ZOO, chosen
 
     check_number(num_processes, oversubscribe)
-    selected = paper().select(targets)
+    selected = chosen(targets)
+    if page is not None or check:
+        from ltbench.cli.zoo import page_of_records
+
+        page_of_records(targets, results, page, check)
+        return 0
     numbers = [seed for seed in parse_seeds(seeds) if seed is not None]
 
     from ltbench.common.cache import cache_dir
     from ltbench.engine.machine.progress import Reporter
     from ltbench.reproduction.collect import collect
-    from ltbench.reproduction.document import document
     from ltbench.reproduction.jobs import jobs
-    from ltbench.reproduction.write import write
 
     if num_processes > 1:
         for job in jobs(selected.rows, asked):
@@ -92,15 +110,24 @@ def command(
         return 0
     for note in collected.notes:
         reporter.line(f"note: {note}")
-    made = document(selected, collected)
     folder = out or cache_dir() / "reproduce" / collected.dataset
-    files = write(made, folder, _said(targets, seeds, asked, collected.dataset))
+    said = _said(targets, seeds, asked, collected.dataset)
+    if ZOO in targets:
+        from ltbench.cli.zoo import show, written
+
+        made, files = written(selected, collected, folder, said)
+    else:
+        from ltbench.reproduction.document import document
+        from ltbench.reproduction.write import write
+
+        show, made = _print, document(selected, collected)
+        files = write(made, folder, said)
     if as_json:
         from ltbench.cli.output import print_json
 
         print_json(made)
     else:
-        _print(made)
+        show(made)
         click.echo(f"wrote {folder} ({len(files)} files), first {files[0].name}")
     return 0
 

@@ -37,6 +37,7 @@ class Progress:
         best_accuracy: its validation accuracy in percent.
         best: weights of that epoch, on the CPU.
         inputs, seconds: what was trained on and how long the device worked, see :class:`ltbench.engine.fitting.spent.Counts`.
+        stepped: an optimiser changed weights.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -45,6 +46,7 @@ class Progress:
     best: dict[str, Tensor] = field(default_factory=dict)
     inputs: int = 0
     seconds: float = 0.0
+    stepped: bool = False
 
     @property
     def epochs_done(self) -> int:
@@ -107,6 +109,7 @@ class Checkpoint:
             "best_accuracy": progress.best_accuracy,
             "inputs": progress.inputs,
             "seconds": progress.seconds,
+            "stepped": progress.stepped,
             **more,
         }
         self.write(kept, standing, {_BEST: progress.best}, force)
@@ -114,7 +117,7 @@ class Checkpoint:
     def load(self, kept: Kept) -> tuple[Progress, dict[str, Any]]:
         """Bring what is kept to where it stood after the last epoch kept; also the further values. Raises Damaged."""
         standing, others = self.read(kept)
-        names = ("history", "best_epoch", "best_accuracy", "inputs", "seconds")
+        names = ("history", "best_epoch", "best_accuracy", "inputs", "seconds", "stepped")
         reached = {name: standing.pop(name) for name in names}
         return Progress(**reached, best=others.get(_BEST, {})), standing
 

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,7 +14,7 @@ from ltbench.backbones.backbone import Backbone, learnable
 from ltbench.data.augmentation.augment_config import MixConfig
 from ltbench.data.samplers import SubsetSampler
 from ltbench.engine.evaluation.inference import View, apply_head, run_over
-from ltbench.engine.fitting.checkpoint import Checkpoint
+from ltbench.engine.fitting.checkpoint import Checkpoint, Progress
 from ltbench.engine.fitting.feeding import Batches, Feed
 from ltbench.engine.fitting.loop import Task, train
 from ltbench.engine.fitting.spent import Spent
@@ -85,9 +84,8 @@ class Fitting:
             stream=partial(stream, bench.seed, *names, "step"),
             parameter_groups=self.asked.get("parameter_groups"),
             keep=self.asked.get("keep") or {},
-            count=lambda inputs, earlier: self.spent.trained(inputs, self.features is None, earlier),
+            count=lambda progress, earlier: self._count(progress, earlier, task),
         )
-        self.spent.learning(task.learning)
         checkpoint = Checkpoint(self.folder / "checkpoint", self.label)
         with bench.reporter.training(f"{self.stage} {self.label}", optim.epochs, steps) as bar:
             return train(task, bench.compute, checkpoint, bar)
@@ -105,6 +103,11 @@ class Fitting:
         if given is not None:
             return given
         return self.workbench.mixing if self.features is None else MixConfig()
+
+    def _count(self, progress: Progress, earlier: float, task: Task) -> None:
+        self.spent.trained(progress.inputs, self.features is None, earlier)
+        if progress.stepped:
+            self.spent.learning(task.learning)
 
     def _batches(self, feed: Feed) -> Batches:
         views = self.asked.get("views") or 1
@@ -197,12 +200,6 @@ class Fitting:
                 f"{self.stage} {self.label}: members trained on features together must share their backbone."
             )
         return apply_head(module, kept[0], compute)
-
-
-def changes(table: BaseModel, usual: BaseModel) -> list[str]:
-    """``key=value`` of what differs."""
-    before = usual.model_dump(mode="json")
-    return [f"{key}={value}" for key, value in table.model_dump(mode="json").items() if value != before[key]]
 
 
 def target_of(member: Member, num_classes: int) -> Tensor:

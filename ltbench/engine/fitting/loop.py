@@ -42,7 +42,7 @@ class Task:
         stream: (epoch, step) -> the generator of a step.
         parameter_groups: optimiser groups; None: all learnable parameters, as the settings group them.
         keep: see :class:`ltbench.training.request.Training`.
-        count: called once with samples times views, and the seconds that an attempt which was killed had taken.
+        count: called once, with what was reached and the seconds that an attempt which was killed had taken.
     """
 
     trainee: Trainee
@@ -56,7 +56,7 @@ class Task:
     stream: Callable[[int, int], Generator]
     parameter_groups: Sequence[Mapping[str, Any]] | None = None
     keep: Kept = field(default_factory=dict)
-    count: Callable[[int, float], None] = lambda inputs, earlier: None
+    count: Callable[[Progress, float], None] = lambda progress, earlier: None
 
     @cached_property
     def kept_modules(self) -> list[nn.Module]:
@@ -111,6 +111,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> T
                 metrics = loop.epoch(epoch, result)
                 progress.add(metrics, result)
                 progress.inputs += loop.inputs
+                progress.stepped |= loop.stepped
                 progress.seconds = earlier + worked(compute.device) - clock
                 bar.epoch(epoch + 1, metrics)
                 stop = _stop_after(task, epoch + 1, metrics)
@@ -124,7 +125,7 @@ def train(task: Task, compute: Compute, checkpoint: Checkpoint, bar: "Bar") -> T
         finally:
             loop.close()
     progress.restore_best(trainee)
-    task.count(progress.inputs, earlier)
+    task.count(progress, earlier)
     return progress.result()
 
 
@@ -142,6 +143,7 @@ class _Loop:
 
     Attributes:
         inputs: samples times views of the last epoch, of all processes.
+        stepped: an optimiser has changed weights.
     """
 
     def __init__(
@@ -154,7 +156,8 @@ class _Loop:
         bar: "Bar",
     ) -> None:
         self.task, self.compute, self.peaks, self.average, self.bar = task, compute, peaks, average, bar
-        self.inputs = 0
+        self.inputs, self.stepped = 0, False
+        self._watch(optimizer, *(part for part in task.keep.values() if isinstance(part, torch.optim.Optimizer)))
         accelerator = compute.accelerator
         # Of an open level outputs may be unused and forward passes several: no wrapper that counts gradients can hold that.
         by_hand = task.level.open or bool(task.keep)
@@ -211,6 +214,16 @@ class _Loop:
     def _factor(self, step: int) -> float:
         return self.task.optim.factor(step, self.task.steps_per_epoch, self.task.optim.epochs)
 
+    def _watch(self, *optimizers: torch.optim.Optimizer) -> None:
+        """An update of a method's own need not change weights; whether one does is what is noted."""
+
+        def note(own: torch.optim.Optimizer, arguments: Any, keywords: Any) -> None:
+            self.stepped = True
+
+        self._watching = [optimizer.register_step_post_hook(note) for optimizer in optimizers]
+
     def close(self) -> None:
+        for hook in self._watching:
+            hook.remove()
         self.compute.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         self.compute.accelerator.free_memory()
