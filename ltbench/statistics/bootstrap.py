@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ltbench.errors import DataError
-from ltbench.statistics.resampled_sums import Shares, drawn_sums
+from ltbench.statistics.resampled_sums import Resampled, Values
 
 _BLOCK = 100_000
 """Draws made at once: bounds the memory. Part of the stream: another value draws other resamples."""
@@ -148,20 +148,12 @@ def _sums_from_distributions(
     for power, own in enumerate(difference[::-1]):
         codes += (own + 1).astype(np.uint8) * np.uint8(3**power)
     cells = np.bincount(codes, minlength=(int(classes.max()) + 1) * count)
-    alike = cells.reshape(-1, count)
-    shares = {name: _shares(alike[own]) for name, own in groups.items()}
+    alike = {name: Resampled(cells.reshape(-1, count)[own]) for name, own in groups.items()}
     sums = {name: np.empty(resamples, dtype=np.int64) for name in groups}
     for way in _ways(len(difference), resamples, seed):
-        for name, of_patterns in shares.items():
-            of_values = [(size, own @ way.has_value) for size, own in of_patterns]
-            sums[name][way.resamples] = drawn_sums(of_values, way.values, way.uniform)
+        for name, resampled in alike.items():
+            sums[name][way.resamples] = resampled.drawn(way.values, way.uniform)
     return sums
-
-
-def _shares(counts: np.ndarray) -> Shares:
-    """Of counts int64[C, P] in classes of so many samples."""
-    sizes = counts.sum(axis=1)
-    return [(int(size), counts[sizes == size] / float(size)) for size in np.unique(sizes)]
 
 
 @dataclass(frozen=True)
@@ -171,14 +163,12 @@ class _Way:
     Attributes:
         resamples: those that draw them so, int64[R'].
         uniform: where in the distribution of its sums each of them lies, float64[R'].
-        values: the sums that one sample can have over the drawn seeds, int64[V].
-        has_value: which of the 3^S patterns of its differences has which sum, 0 or 1 in float64[3^S, V].
+        values: the sums over the drawn seeds that samples of each of the 3^S patterns of differences have.
     """
 
     resamples: np.ndarray
     uniform: np.ndarray
-    values: np.ndarray
-    has_value: np.ndarray
+    values: Values
 
 
 @lru_cache(maxsize=16)
@@ -189,10 +179,8 @@ def _ways(seeds: int, resamples: int, seed: int) -> list[_Way]:
     uniform = np.sort(np.random.RandomState(seed).random_sample(resamples))
     found = []
     for number, times in enumerate(drawn):
-        values, value = np.unique(times @ patterns, return_inverse=True)
-        has_value = (value[:, None] == np.arange(len(values))).astype(np.float64)
         own = np.flatnonzero(way.ravel() == number)
-        found.append(_Way(own, uniform[own], values, has_value))
+        found.append(_Way(own, uniform[own], Values(times @ patterns)))
     return found
 
 

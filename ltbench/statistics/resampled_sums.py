@@ -9,7 +9,7 @@ distribution on the whole numbers whose characteristic function is a product,
 Its inverse Fourier transform is the distribution itself. Drawing from that is drawing resamples, without drawing samples.
 """
 
-from collections.abc import Sequence
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -24,37 +24,51 @@ _CLASSES = 200
 """Classes looked at together: larger arrays leave the processor's cache, and memory is asked for anew for each."""
 
 
-Shares = Sequence[tuple[int, np.ndarray]]
-"""For each number of samples that classes have: that number, and float64[C, V], the share of each value in each such class."""
+class Values:
+    """What is summed of samples of P kinds: ``of_kinds`` int64[P]."""
+
+    def __init__(self, of_kinds: np.ndarray) -> None:
+        distinct, position = np.unique(of_kinds, return_inverse=True)
+        self.unit = max(1, int(np.gcd.reduce(distinct)))
+        self.distinct = distinct // self.unit
+        """int64[V], in units."""
+        self.of_kind = (position[:, None] == np.arange(len(distinct))).astype(np.float64)
+        """Which kind has which value: 0 or 1 in float64[P, V]."""
+        self.apart = np.abs(self.distinct[:, None] - self.distinct).ravel()
+        """How far each two of them are apart, int64[V V]."""
 
 
-def drawn_sums(classes: Shares, values: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One sum for each of ``uniform`` float64[R] in [0, 1), which says where in the distribution it lies: int64[R].
+class Resampled:
+    """Resamples of classes whose samples are of P kinds: ``counts`` int64[C, P], at least one sample a class."""
 
-    ``classes`` and ``values`` as in :func:`distribution`.
-    """
-    unit = max(1, int(np.gcd.reduce(values)))
-    first, probabilities = distribution(classes, values // unit)
-    below = probabilities.cumsum()
-    return unit * (first + np.searchsorted(below / below[-1], uniform, side="right"))
+    def __init__(self, counts: np.ndarray) -> None:
+        sizes = counts.sum(axis=1)
+        self._of_size = [(int(size), counts[sizes == size] / float(size)) for size in np.unique(sizes)]
+        self._totals = counts.sum(axis=0).astype(np.float64)
+        self._together = np.sum([size * (shares.T @ shares) for size, shares in self._of_size], axis=0)
 
+    def drawn(self, values: Values, uniform: np.ndarray) -> np.ndarray:
+        """One sum for each of ``uniform`` float64[R] in [0, 1), which says where in the distribution it lies: int64[R]."""
+        first, probabilities = self.distribution(values)
+        below = probabilities.cumsum()
+        return values.unit * (first + np.searchsorted(below / below[-1], uniform, side="right"))
 
-def distribution(classes: Shares, values: np.ndarray) -> tuple[int, np.ndarray]:
-    """(smallest sum looked at, probabilities float64[M] of it and of the whole numbers after it); ``values`` int64[V]."""
-    means = [shares @ values for _, shares in classes]
-    centre = round(sum(size * own.sum() for (size, _), own in zip(classes, means, strict=True)))
-    variances = ((shares @ values**2).sum() - own @ own for (_, shares), own in zip(classes, means, strict=True))
-    variance = sum(size * own for (size, _), own in zip(classes, variances, strict=True))
-    length = _length(max(0.0, variance), int(np.ptp(values)))
-    chosen = _not_negligible(classes, values - values.min(), length)
-    angles = 2 * np.pi / length * chosen
-    turns = np.exp(-1j * np.outer(values, angles))  # phi(-t), which numpy's inverse transform takes
-    phi = np.zeros(length // 2 + 1, dtype=np.complex128)
-    phi[chosen] = np.exp(1j * centre * angles)
-    for size, shares in classes:
-        phi[chosen] *= _product(shares, turns) ** size
-    probabilities = np.roll(np.fft.irfft(phi, length), length // 2)
-    return centre - length // 2, np.where(probabilities > _TAIL, probabilities, 0.0)
+    def distribution(self, values: Values) -> tuple[int, np.ndarray]:
+        """(smallest sum looked at, probabilities float64[M] of it and of the whole numbers after it), in units."""
+        totals, distinct = self._totals @ values.of_kind, values.distinct
+        together = values.of_kind.T @ self._together @ values.of_kind
+        variance = totals @ distinct**2 - distinct @ together @ distinct
+        length = _length(max(0.0, variance), int(values.apart.max()))
+        first = round(totals @ distinct) - length // 2
+        chosen = _not_negligible(np.bincount(values.apart, together.ravel()), length)
+        angles = 2 * np.pi / length * chosen
+        turns = np.exp(-1j * np.outer(distinct, angles))  # phi(-t), which numpy's inverse transform takes
+        phi = np.zeros(length // 2 + 1, dtype=np.complex128)
+        phi[chosen] = np.exp(1j * first * angles)
+        for size, shares in self._of_size:
+            phi[chosen] *= _product(shares @ values.of_kind, turns) ** size
+        probabilities = np.fft.irfft(phi, length)
+        return first, np.where(probabilities > _TAIL, probabilities, 0.0)
 
 
 def _product(shares: np.ndarray, turns: np.ndarray) -> np.ndarray:
@@ -71,23 +85,23 @@ def _length(variance: float, span: int) -> int:
 
     By Bernstein's inequality a sum is farther from its mean than half of that with probability ``_TAIL`` at most.
     """
-    surprise = np.log(2 / _TAIL)
+    surprise = math.log(2 / _TAIL)
     slack = span * surprise / 3
-    least = 2 * (slack + np.sqrt(slack**2 + 2 * variance * surprise)) + 3
-    step = 2 ** max(1, int(np.log2(least)) - 3)
-    return step * int(np.ceil(least / step))
+    least = 2 * (slack + math.sqrt(slack**2 + 2 * variance * surprise)) + 3
+    step = 2 ** max(1, int(math.log2(least)) - 3)
+    return step * math.ceil(least / step)
 
 
-def _not_negligible(classes: Shares, steps: np.ndarray, length: int) -> np.ndarray:
+def _not_negligible(weights: np.ndarray, length: int) -> np.ndarray:
     """Numbers k of the frequencies 2 pi k / length at which phi may be larger than _SMALLEST: int64[K].
 
     By |sum_v p_v exp(ivt)|^2 = 1 - sum_uv p_u p_v (1 - cos (u - v) t) and log (1 - x) <= -x.
+
+    Args:
+        weights: float64[D], sum over the classes c of n_c p_cu p_cv over all pairs of values that are 0, 1, ... apart.
     """
-    together = np.sum([size * (shares.T @ shares) for size, shares in classes], axis=0)
-    apart = np.abs(steps[:, None] - steps)
-    weights = np.bincount(apart.ravel(), together.ravel(), int(steps.max()) + 1)
     bound = -0.5 * weights @ _dips(len(weights), length)
-    return np.flatnonzero(bound > np.log(_SMALLEST))
+    return np.flatnonzero(bound > math.log(_SMALLEST))
 
 
 @lru_cache(maxsize=64)

@@ -221,7 +221,9 @@ def minimise(
     """
     with one_torch_thread():
         if units is None:
-            return _lbfgs(lambda point: objective(point, rows, l2), start, tolerance, max_iterations)[0]
+            return _lbfgs(lambda point: objective(point, rows, l2), start, tolerance, max_iterations, 1e-4 * tolerance)[
+                0
+            ]
         first = min(FIRST_ITERATIONS, max_iterations)
         for most in filter(None, (first, max_iterations - first)):
             here = units(start, rows, l2)
@@ -256,14 +258,22 @@ def _in_units(
         value, gradient = objective(start + units.parameters(size * steps), rows, l2)
         return value, size * units.gradient(gradient)
 
-    steps, taken = _lbfgs(along, torch.zeros_like(start), size * tolerance, iterations)
+    least = min(
+        1e-4 * tolerance, tolerance**2
+    )  # half the square of a gradient in units is what the loss can still fall by
+    steps, taken = _lbfgs(along, torch.zeros_like(start), size * tolerance, iterations, least)
     return start + units.parameters(size * steps), taken
 
 
 def _lbfgs(
-    function: Callable[[Tensor], tuple[float, Tensor]], start: Tensor, tolerance: float, max_iterations: int
+    function: Callable[[Tensor], tuple[float, Tensor]],
+    start: Tensor,
+    tolerance: float,
+    max_iterations: int,
+    least_change: float,
 ) -> tuple[Tensor, int]:
-    """The point where it ends, and its iterations.
+    """The point where it ends, and its iterations: when no entry of the gradient is above ``tolerance``, or when loss or point
+    change by less than ``least_change``.
 
     torch's L-BFGS and not scipy's: that one works on numpy's BLAS threads, which take three times as long for vectors of
     this size and more where cores are shared.
@@ -274,7 +284,7 @@ def _lbfgs(
         max_iter=max_iterations,
         max_eval=2 * max_iterations,
         tolerance_grad=tolerance,
-        tolerance_change=1e-4 * tolerance,
+        tolerance_change=least_change,
         history_size=10,
         line_search_fn="strong_wolfe",
     )
