@@ -87,3 +87,13 @@ def in_subprocess(arguments: Sequence[Any], cache: Path, timeout: float = 240, *
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def lasting(record: dict[str, Any]) -> dict[str, Any]:
+    """Of a record, everything that a second training gives again: not when, where and how fast it was made."""
+    kept = {key: value for key, value in record.items() if key not in ("created", "timings", "environment")}
+    return {**kept, "stages": [_without_seconds(stage) for stage in record["stages"]]}
+
+
+def _without_seconds(stage: dict[str, Any]) -> dict[str, Any]:
+    return {**stage, "cost": {key: value for key, value in stage["cost"].items() if key != "seconds"}}

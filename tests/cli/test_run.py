@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
-from tiny import DATA, TINY, TINY_EXPERTS, TOGETHER, in_subprocess, settings
+from tiny import DATA, TINY, TINY_EXPERTS, TOGETHER, in_subprocess, lasting, settings
 
 import ltbench
 from ltbench.config import RunConfig
@@ -98,8 +98,7 @@ def test_several_seeds_are_several_runs_and_a_mean(ltb) -> None:
 
 def comparable(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """Of each record, everything that a second training must give again."""
-    left_out = ("created", "timings", "environment")
-    return [{key: value for key, value in record.items() if key not in left_out} for record in answer["records"]]
+    return [lasting(record) for record in answer["records"]]
 
 
 UNKNOWN = [

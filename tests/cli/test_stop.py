@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import BASELINE, DATA, TINY, Outcome, in_subprocess, settings
+from tiny import BASELINE, DATA, TINY, Outcome, in_subprocess, lasting, settings
 
 import ltbench
 from ltbench import StopRun
@@ -72,8 +72,7 @@ def stops(done: Outcome) -> bool:
 
 
 def comparable(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    left_out = ("created", "timings", "environment")
-    return [{key: value for key, value in record.items() if key not in left_out} for record in answer["records"]]
+    return [lasting(record) for record in answer["records"]]
 
 
 def test_a_run_stopped_in_each_of_its_hooks_ends_as_if_it_had_not_been(

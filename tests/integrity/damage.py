@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tiny import TINY, TINY_EXPERTS, Outcome
+from tiny import TINY, TINY_EXPERTS, Outcome, lasting
 
 RUN = ["run", "--method", "baseline", "--fuser", "joint", *TINY, "--json"]
 EXPERTS = ["run", "--method", "experts", "--fuser", "soft", *TINY_EXPERTS, "--json"]
@@ -50,12 +50,7 @@ def before(cache: Path) -> list[dict[str, Any]]:
 def numbers(done: Outcome) -> list[dict[str, Any]]:
     """All that a run measured, by its ``--json``."""
     assert done.code == 0, done.err
-    return [measured(record) for record in json.loads(done.out)["records"]]
-
-
-def measured(record: dict[str, Any]) -> dict[str, Any]:
-    """Of a record, everything but when, where and how fast it was made."""
-    return {key: value for key, value in record.items() if key not in ("created", "timings", "environment")}
+    return [lasting(record) for record in json.loads(done.out)["records"]]
 
 
 def remove(cache: Path, *patterns: str) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tiny import Outcome
+from tiny import Outcome, lasting
 
-from .damage import EXPERTS, before, measured, remove
+from .damage import EXPERTS, before, remove
 
 DELETED: list[tuple[str, ...]] = [
     (),
@@ -99,7 +99,7 @@ def _outcome(done: Outcome, file: Path, expected: list[dict]) -> str:
         return "refused"
     if done.code:
         return f"exit {done.code}: {done.err}"
-    if [measured(record) for record in json.loads(done.out)["records"]] != expected:
+    if [lasting(record) for record in json.loads(done.out)["records"]] != expected:
         return f"other numbers: {done.err}"
     return "the same, with a line" if str(file) in done.err else "the same"
 
