@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import BASELINE, DATA, TINY, WIDTHS, Outcome, in_subprocess, settings
+from tiny import BASELINE, DATA, TINY, WIDTHS, Outcome, in_subprocess, lasting, settings
 from torch import nn
 
 from ltbench.backbones.create import create_backbone
@@ -169,7 +169,7 @@ def test_it_goes_on_after_an_interrupt_and_ends_the_same(
     first = json.loads(ltb(*asked).out)["records"][0]
     monkeypatch.setenv("LTBENCH_CACHE", str(own_cache / "another"))
     second = json.loads(ltb(*asked).out)["records"][0]
-    assert first["stages"] == second["stages"], "key and weights"
+    assert lasting(first)["stages"] == lasting(second)["stages"], "key and weights"
     assert first["logits_sha256"] == second["logits_sha256"]
 
 
