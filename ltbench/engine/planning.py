@@ -52,7 +52,7 @@ def evaluations_of(resolved: Resolved) -> list[Evaluation]:
         UsageError: what is asked for makes no posterior without a fuser.
     """
     config = resolved.config
-    refuse_unfused(config)
+    refuse_unfused_methods(config)
     alone = [((name,), NO_FUSER) for name in config.methods if not is_partial(name)]
     asked = [(config.methods, fuser) for fuser in config.fusers or (NO_FUSER,)]
     special = _special_roles(resolved)
@@ -78,7 +78,7 @@ def compared(run: Run) -> list[str]:
     return [stage.method for stage in run.stages if stage.method not in needed]
 
 
-def refuse_unfused(config: RunConfig) -> None:
+def refuse_unfused_methods(config: RunConfig) -> None:
     """Say why the methods asked for make no posterior without a fuser. Raises UsageError: they do not, and none is given."""
     if config.fusers:
         return

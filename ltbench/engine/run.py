@@ -1,7 +1,7 @@
 """The order of things: open the data, train the stages that are missing, fuse, measure, leave records."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ from ltbench.engine.stage_logits import StageLogits
 from ltbench.engine.stages import draft_of, lock, open_draft, publish, read_draft, write_weights
 from ltbench.engine.workbench import Workbench, make_feature_store, make_workbench
 from ltbench.errors import StopRun
-from ltbench.method import Member
+from ltbench.method import Member, Method
 from ltbench.plan import NO_FUSER, Evaluation, Run
 from ltbench.registry.manager import plugin_code, plugin_files, plugins
 from ltbench.results.logits import LogitsFolder, check_complete, joined, read_logits
@@ -118,9 +118,15 @@ class Engine:
         self._logits: dict[str, LogitsFolder] = {}
 
     def check(self) -> None:
-        """Refuse a backbone that cannot be had, where one is needed. A run finds out when it builds its first stage."""
-        if not all(stage.done for stage in self.plan.stages):
-            self.bench.new_backbone("check")
+        """Build what is not trained yet, and drop it: what cannot be built or evaluated is refused before anything is trained.
+
+        Every process of a run must call this, for ``build`` may let them work together. Raises as
+        :func:`ltbench.engine.context.check_built`.
+        """
+        done = self.compute.from_main([stage.done for stage in self.plan.stages])
+        for stage, there in zip(self.plan.stages, done, strict=True):
+            if not there:
+                check_built(stage.method, untrained(stage.method, self._methods, self.bench))
 
     def execute(self, results: Path | None = None, *, train: bool = True) -> list[tuple[Evaluation, Record]]:
         """Train what is missing, evaluate everything, leave the records. Plugins hear of an error before it goes on.
@@ -137,6 +143,7 @@ class Engine:
             check_processes(self.compute, self.cache, self.plan)
             self.hooks.before_run()
             self._clear_away([stage.method for stage in self.plan.stages if not stage.evaluated])
+            self.check()
             for stage in self.plan.stages:
                 self.ensure(stage)
             self.infer()
@@ -337,6 +344,12 @@ class Engine:
             },
             run_of(self.plan.name),
         )
+
+
+def untrained(name: str, methods: Mapping[str, Method], bench: Workbench) -> list[Member]:
+    """Members of a method as ``build`` makes them, from untrained ones of the methods that it requires. It leads to no engine."""
+    required = {asked: partial(untrained, other, methods, bench) for asked, other in requirements(name).items()}
+    return build(methods[name], StageContext(name, bench, None, required))
 
 
 def _now() -> str:

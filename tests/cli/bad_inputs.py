@@ -222,7 +222,7 @@ UNFUSED = [
 
 PLUGIN_CODE = [
     odd("init_fails", 3, "method 'odd' of plugin 'init_fails' (init_fails.py) failed in its constructor with KeyError"),
-    odd("build_exits", 3, "failed in build with SystemExit: 0."),
+    odd("build_exits", 3, "failed in build with SystemExit: 0.", "--dry-run"),
     odd("fit_fails", 3, "method 'odd' of plugin 'fit_fails' (fit_fails.py) failed in fit with KeyError: 'lost'."),
     odd("fit_exits", 3, "failed in fit with SystemExit: 0."),
     odd("loss_exits", 3, "method 'odd' of plugin 'loss_exits' (loss_exits.py) failed in fit with SystemExit"),
@@ -231,8 +231,9 @@ PLUGIN_CODE = [
     odd(
         "head_is_narrow", 3, "the head of member 'all' answers logits of shape (2, 3) to 2 samples; (2, 9) was expected"
     ),
-    odd("head_misfits", 3, "failed in the head of member 'all' with RuntimeError"),
-    odd("no_members", 1, "built members []: at least one"),
+    odd("head_is_narrow", 3, "(2, 9) was expected", "--dry-run"),
+    odd("head_misfits", 3, "failed in the head of member 'all' with RuntimeError", "--dry-run"),
+    odd("no_members", 1, "built members []: at least one", "--dry-run"),
     plugin("dataset_fails.py", 3, "dataset 'weird' of plugin 'dataset_fails'", *BASELINE, "-d", "weird", "--dry-run"),
     plugin("dataset_exits.py", 3, "failed in its constructor with SystemExit: 0.", *BASELINE, "-d", "weird"),
     plugin("dataset_fails.py", 3, "failed in counts with KeyError", "data", "stats", "weird"),

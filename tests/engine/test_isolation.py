@@ -95,7 +95,7 @@ def test_nothing_in_a_context_leads_to_the_test_split(ltb, plugin_file, own_cach
     sys.modules["probe_plugin"].Probe.visit = staticmethod(visit)
     done = ltb("--plugin", path, "run", "--method", "probe", *TINY, "--set", "probe.optim.epochs=1")
     assert done.code == 0, done.err
-    assert len(visits) == 4  # fit; and built: to be trained, compared with what was trained, and evaluated
+    assert len(visits) == 5  # fit; and built: to be checked, trained, compared with what was trained, and evaluated
     assert min(visits) > 100
 
 

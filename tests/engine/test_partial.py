@@ -126,7 +126,7 @@ def test_what_could_not_be_evaluated_is_not_trained(
 ) -> None:
     with pytest.raises(PluginError, match=f"^method '{method}'.*{message}"):
         planned(method, fusers=["soft"]).execute()
-    assert not list(own_cache.glob(f"stages/{method}*/stage.json"))
+    assert not list(own_cache.glob("stages/*")), "not even what it starts from"
 
 
 @pytest.mark.usefixtures("own_cache")
